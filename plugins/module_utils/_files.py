@@ -1,0 +1,144 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""A set of files on a host made equal to what is given, as one step that either holds or is taken back."""
+
+from __future__ import annotations
+
+import glob
+import grp
+import os
+import pwd
+import tempfile
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
+
+
+@dataclass(frozen=True)
+class WantedFile:
+    """One file to hold. ``secret`` keeps its content out of diffs."""
+
+    path: str
+    content: str
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class _State:
+    content: bytes
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one path: ``create``, ``update``, ``mode`` (content as it was) or ``remove``."""
+
+    path: str
+    action: str
+    before: str
+    after: str
+
+
+def _state(path: str) -> Optional[_State]:
+    try:
+        with open(path, "rb") as handle:
+            content = handle.read()
+        info = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return _State(content, info.st_mode & 0o7777, info.st_uid, info.st_gid)
+
+
+def _wanted_state(item: WantedFile) -> _State:
+    try:
+        uid, gid = pwd.getpwnam(item.owner).pw_uid, grp.getgrnam(item.group).gr_gid
+    except KeyError as exc:
+        raise InputError(f"{item.path}: owner {item.owner}:{item.group} does not exist on this host") from exc
+    return _State(item.content.encode(), item.mode, uid, gid)
+
+
+def _shown(state: Optional[_State], secret: bool) -> str:
+    if state is None:
+        return ""
+    return "(hidden)\n" if secret else state.content.decode(errors="replace")
+
+
+def _write(path: str, state: _State, move: Callable[[str, str], None]) -> None:
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".gpuserve-", dir=folder)  # 0600 until its owner is set
+    with os.fdopen(handle, "wb") as out:
+        out.write(state.content)
+        out.flush()
+        os.fsync(out.fileno())
+    os.chown(temporary, state.uid, state.gid)
+    os.chmod(temporary, state.mode)
+    move(temporary, path)
+
+
+def apply_files(
+    wanted: list[WantedFile],
+    purge: list[str],
+    run: Run,
+    validate: Optional[list[str]] = None,
+    check: bool = False,
+    move: Callable[[str, str], None] = os.replace,
+) -> list[Change]:
+    """Make ``wanted`` true and remove whatever else matches the ``purge`` globs.
+
+    ``validate`` is run after the change; where it fails, every file is put back as it was and InputError names the
+    first line of its complaint. With ``check`` nothing is touched.
+    """
+    paths = [item.path for item in wanted]
+    double = sorted({path for path in paths if paths.count(path) > 1})
+    if double:
+        raise InputError(f"{double[0]} is given twice; name each file once")
+    changes: list[Change] = []
+    before: dict[str, Optional[_State]] = {}
+    after: dict[str, Optional[_State]] = {}
+    for item in wanted:
+        if os.path.isdir(item.path):
+            raise InputError(f"{item.path} is a directory where a file is to be; move it away")
+        old, new = _state(item.path), _wanted_state(item)
+        if old == new:
+            continue
+        action = "create" if old is None else ("mode" if old.content == new.content else "update")
+        before[item.path], after[item.path] = old, new
+        changes.append(Change(item.path, action, _shown(old, item.secret), _shown(new, item.secret)))
+    for path in sorted({found for pattern in purge for found in glob.glob(pattern)} - set(paths)):
+        old = _state(path)
+        before[path], after[path] = old, None
+        changes.append(Change(path, "remove", _shown(old, False), ""))
+    if check or not changes:
+        return changes
+    _put(after, move)
+    if validate:
+        code, out, err = run(validate)
+        if code != 0:
+            _put(before, move)
+            raise InputError(f"{' '.join(validate)} refused the new files, the old ones are back: {_complaint(out, err)}")
+    return changes
+
+
+def _put(states: dict[str, Optional[_State]], move: Callable[[str, str], None]) -> None:
+    for path, state in states.items():
+        if state is not None:
+            _write(path, state, move)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+
+def _complaint(out: str, err: str) -> str:
+    lines = [line.strip() for line in (err + "\n" + out).splitlines() if line.strip()]
+    marked = [line for line in lines if "[emerg]" in line or "error" in line.lower()]
+    return (marked or lines or ["it said nothing"])[0]

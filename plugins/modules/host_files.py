@@ -1,0 +1,183 @@
+#!/usr/bin/python
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_files
+short_description: Make a set of files equal to what is given, validate it, and reload what uses it
+version_added: 0.1.0
+author: gpuserve contributors (@gpuserve)
+description:
+  - Writes all of O(files), removes what else matches O(purge), runs O(validate), and reloads O(unit), as one step.
+  - Where the validation fails, every file is put back as it was before anything is reloaded.
+  - A unit that was already running with these files is left alone.
+extends_documentation_fragment:
+  - gpuserve.inference._attributes
+  - gpuserve.inference._attributes.files
+options:
+  files:
+    description: The files that shall be there. Parent directories are made as needed.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path of the file.
+        type: path
+        required: true
+      content:
+        description: Content of the file. Exactly one of this and O(files[].secret_content) is needed.
+        type: str
+      secret_content:
+        description: Content that must appear in no log and no diff.
+        type: str
+      mode:
+        description: Permissions in octal.
+        type: str
+        default: "0644"
+      owner:
+        description: Owning user.
+        type: str
+        default: root
+      group:
+        description: Owning group.
+        type: str
+        default: root
+  purge:
+    description: Shell patterns. A file that matches and is not in O(files) is removed.
+    type: list
+    elements: str
+    default: []
+  validate:
+    description: Command that must succeed once the files are written.
+    type: list
+    elements: str
+    default: []
+  daemon_reload:
+    description: Whether systemd rereads its units when a file changed.
+    type: bool
+    default: false
+  unit:
+    description:
+      - A unit that uses the files. It is enabled and started where it is not, and reloaded when a file changed.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Hold one nginx file
+  gpuserve.inference.host_files:
+    files:
+      - path: /etc/nginx/conf.d/gpuserve.conf
+        content: "server { listen 127.0.0.1:8080; }\n"
+    validate:
+      - nginx
+      - -t
+    unit: nginx.service
+"""
+
+RETURN = r"""
+files:
+  description: What was done, or would be, to each path that was not as wanted.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The path.
+      type: str
+      returned: always
+    action:
+      description: V(create), V(update), V(mode) or V(remove).
+      type: str
+      returned: always
+unit_action:
+  description: What was done to O(unit), V(start), V(reload), or empty.
+  returned: always
+  type: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpuserve.inference.plugins.module_utils import _systemd
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files
+
+
+def _wanted(entry: dict) -> WantedFile:
+    try:
+        mode = int(entry["mode"], 8)
+    except ValueError as exc:
+        raise InputError(f"{entry['path']}: mode {entry['mode']!r} is not octal; write it like '0644'") from exc
+    secret = entry["secret_content"] is not None
+    content = entry["secret_content"] if secret else entry["content"]
+    return WantedFile(entry["path"], content, mode, entry["owner"], entry["group"], secret)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "content": {"type": "str"},
+                    "secret_content": {"type": "str", "no_log": True},
+                    "mode": {"type": "str", "default": "0644"},
+                    "owner": {"type": "str", "default": "root"},
+                    "group": {"type": "str", "default": "root"},
+                },
+                "mutually_exclusive": [("content", "secret_content")],
+                "required_one_of": [("content", "secret_content")],
+            },
+            "purge": {"type": "list", "elements": "str", "default": []},
+            "validate": {"type": "list", "elements": "str", "default": []},
+            "daemon_reload": {"type": "bool", "default": False},
+            "unit": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    params = module.params
+    run = module.run_command
+    try:
+        changes = apply_files(
+            [_wanted(entry) for entry in params["files"]],
+            params["purge"],
+            run,
+            validate=params["validate"],
+            check=module.check_mode,
+            move=module.atomic_move,
+        )
+        if changes and params["daemon_reload"] and not module.check_mode:
+            _systemd.daemon_reload(run)
+        action = ""
+        if params["unit"]:
+            action = _systemd.start_or_reload(run, params["unit"], bool(changes), check=module.check_mode)
+    except GpuserveError as exc:
+        module.fail_json(msg=str(exc))
+    result = {
+        "changed": bool(changes or action),
+        "files": [{"path": change.path, "action": change.action} for change in changes],
+        "unit_action": action,
+    }
+    if module._diff:
+        result["diff"] = [
+            {
+                "before_header": change.path,
+                "after_header": change.path,
+                "before": change.before,
+                "after": change.after,
+            }
+            for change in changes
+        ]
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

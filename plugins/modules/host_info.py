@@ -1,0 +1,164 @@
+#!/usr/bin/python
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: One look at a host before anything is planned or changed
+version_added: 0.1.0
+author: gpuserve contributors (@gpuserve)
+description:
+  - Reads everything that the roles of this collection ask of a host, in one remote call.
+    Processor cores, memory, free disk, listening ports and who holds them, systemd and its C(vllm@) units,
+    nginx and whether its configuration parses, the environments built before, and the plan applied last.
+extends_documentation_fragment:
+  - gpuserve.inference._attributes
+  - gpuserve.inference._attributes.info_module
+options:
+  disks:
+    description: Paths whose free space is wanted. A path that does not exist yet is measured at its nearest parent.
+    type: list
+    elements: path
+    default: []
+  paths:
+    description: Paths of which it is wanted whether they exist and a service user can read them.
+    type: list
+    elements: path
+    default: []
+  environments:
+    description: Directories of environments that this collection builds, to read what was written down about them.
+    type: list
+    elements: path
+    default: []
+  commands:
+    description: Names of programs to look for.
+    type: list
+    elements: str
+    default: []
+  plan_path:
+    description: Where the applied plan is kept.
+    type: path
+    default: /etc/gpuserve/plan.json
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  gpuserve.inference.host_info:
+    disks:
+      - /opt/gpuserve
+  register: look
+"""
+
+RETURN = r"""
+host:
+  description: What was seen.
+  returned: always
+  type: dict
+  contains:
+    os:
+      description: V(id) and V(version_id) of os-release.
+      type: dict
+      returned: always
+    python:
+      description: Version of the Python that ran this module and whether it can make virtual environments.
+      type: dict
+      returned: always
+    cpus:
+      description: One hardware thread of each usable core.
+      type: list
+      elements: int
+      returned: always
+    memory:
+      description: Memory in bytes, V(total_bytes) and V(available_bytes).
+      type: dict
+      returned: always
+    pci_nvidia_cards:
+      description: PCI addresses of NVIDIA cards, whether or not a driver answers for them.
+      type: list
+      elements: str
+      returned: always
+    disks:
+      description: For each of O(disks), V(free_bytes), V(total_bytes) and where it was measured.
+      type: dict
+      returned: always
+    paths:
+      description: For each of O(paths), whether it exists, whether a service can read it, and where it is blocked.
+      type: dict
+      returned: always
+    environments:
+      description: For each of O(environments), what was written down when it was built. Empty where it was not.
+      type: dict
+      returned: always
+    commands:
+      description: For each of O(commands), its path or an empty string.
+      type: dict
+      returned: always
+    listeners:
+      description: Listening TCP ports with address, pid, process and systemd unit.
+      type: list
+      elements: dict
+      returned: always
+    systemd:
+      description: Whether systemd runs the host, its version, and the states of all C(vllm@) units.
+      type: dict
+      returned: always
+    nginx:
+      description: Whether nginx is there, its version, and whether its configuration parses.
+      type: dict
+      returned: always
+    plan:
+      description: The plan applied last, or none.
+      type: dict
+      returned: always
+"""
+
+import importlib.util
+import os
+import platform
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpuserve.inference.plugins.module_utils import _host
+from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import pci_nvidia_cards
+
+
+def main() -> None:
+    paths = {"type": "list", "elements": "path", "default": []}
+    module = AnsibleModule(
+        argument_spec={
+            "disks": paths,
+            "paths": paths,
+            "environments": paths,
+            "commands": {"type": "list", "elements": "str", "default": []},
+            "plan_path": {"type": "path", "default": "/etc/gpuserve/plan.json"},
+        },
+        supports_check_mode=True,
+    )
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # nginx is there on Debian
+    wanted = module.params
+    module.exit_json(
+        host={
+            "os": _host.operating_system(),
+            "python": {
+                "version": platform.python_version(),
+                "venv": importlib.util.find_spec("ensurepip") is not None,
+            },
+            "cpus": _host.physical_cores(),
+            "memory": _host.memory(),
+            "pci_nvidia_cards": pci_nvidia_cards(),
+            "disks": {path: _host.disk(path) for path in wanted["disks"]},
+            "paths": {path: _host.path_state(path) for path in wanted["paths"]},
+            "environments": {path: _host.environment_marker(path) for path in wanted["environments"]},
+            "commands": {name: module.get_bin_path(name) or "" for name in wanted["commands"]},
+            "listeners": _host.listeners(),
+            "systemd": _host.systemd(module.run_command),
+            "nginx": _host.nginx(module.run_command, module.get_bin_path("nginx")),
+            "plan": _host.applied_plan(wanted["plan_path"]),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
