@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class GpuserveError(Exception):
     """Base of every error the core raises on purpose; str(error) is shown to the operator as it is."""
@@ -27,7 +29,7 @@ class ModelError(GpuserveError):
 class PlanError(GpuserveError):
     """No topology can serve the model as asked. ``candidates`` holds the rejected ones with their reasons."""
 
-    def __init__(self, message: str, candidates: tuple = ()) -> None:
+    def __init__(self, message: str, candidates: tuple[Any, ...] = ()) -> None:
         super().__init__(message)
         self.candidates = candidates
 

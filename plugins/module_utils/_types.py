@@ -61,15 +61,15 @@ class Gpu:
     memory_free_bytes: int
     compute_capability: str = ""  # "9.0"
     pci_bus_id: str = ""
-    pcie_gen: dict = field(default_factory=dict)  # {"current": 5, "max": 5}; empty where NVML does not say
-    pcie_width: dict = field(default_factory=dict)  # {"current": 16, "max": 16}
+    pcie_gen: dict[str, Any] = field(default_factory=dict)  # {"current": 5, "max": 5}; empty where NVML does not say
+    pcie_width: dict[str, Any] = field(default_factory=dict)  # {"current": 16, "max": 16}
     numa_node: Optional[int] = None
     mig_mode: str = "unsupported"  # enabled | disabled | unsupported
-    mig_devices: tuple = ()  # of MigDevice
-    ecc: dict = field(default_factory=dict)
-    processes: tuple = ()  # of {"pid", "name", "memory_bytes"}
-    health: dict = field(default_factory=lambda: {"verdict": "ok", "reasons": []})  # ok | warn | fail
-    nvlink: dict = field(default_factory=dict)  # {"active": 18, "inactive": 0, "version": 4}
+    mig_devices: tuple[Any, ...] = ()  # of MigDevice
+    ecc: dict[str, Any] = field(default_factory=dict)
+    processes: tuple[Any, ...] = ()  # of {"pid", "name", "memory_bytes"}
+    health: dict[str, Any] = field(default_factory=lambda: {"verdict": "ok", "reasons": []})  # ok | warn | fail
+    nvlink: dict[str, Any] = field(default_factory=dict)  # {"active": 18, "inactive": 0, "version": 4}
 
     @property
     def cuda_total_bytes(self) -> int:
@@ -83,12 +83,16 @@ class Gpu:
             kw[key] = _need(data, key, what, int)
         kw["memory_reserved_bytes"] = int(data.get("memory_reserved_bytes") or 0)
         free = data.get("memory_free_bytes")
-        kw["memory_free_bytes"] = int(free) if free is not None else kw["memory_total_bytes"] - kw["memory_reserved_bytes"]
+        if free is None:
+            free = kw["memory_total_bytes"] - kw["memory_reserved_bytes"]
+        kw["memory_free_bytes"] = int(free)
         kw["name"] = str(_need(data, "name", what))
         kw["uuid"] = str(data.get("uuid") or "")
         kw["compute_capability"] = str(data.get("compute_capability") or "")
         mode = data.get("mig_mode")
-        kw["mig_mode"] = {True: "enabled", False: "disabled", None: "unsupported"}.get(mode, mode) if isinstance(mode, (bool, type(None))) else str(mode)
+        if isinstance(mode, bool):
+            mode = "enabled" if mode else "disabled"
+        kw["mig_mode"] = str(mode or "unsupported")
         kw["mig_devices"] = tuple(MigDevice(**_known(MigDevice, m)) for m in data.get("mig_devices") or ())
         kw["processes"] = tuple(data.get("processes") or ())
         kw["health"] = data.get("health") or {"verdict": "ok", "reasons": []}
@@ -124,11 +128,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Probe:
-    gpus: tuple = ()  # of Gpu, by index
-    links: tuple = ()  # len(gpus) rows of len(gpus) Link
+    gpus: tuple[Any, ...] = ()  # of Gpu, by index
+    links: tuple[Any, ...] = ()  # len(gpus) rows of len(gpus) Link
     driver_version: str = ""
     cuda_driver_version: str = ""
-    warnings: tuple = ()
+    warnings: tuple[Any, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -190,24 +194,24 @@ class Model:
     intermediate_size: int = 0
     parameters: int = 0
     quantization: Optional[str] = None  # fp8, awq, gptq, mxfp4, compressed-tensors, ... or None
-    kv_layout: tuple = ()  # of KvGroup
+    kv_layout: tuple[Any, ...] = ()  # of KvGroup
     tie_word_embeddings: bool = False
     experts: int = 0
     experts_per_token: int = 0
     moe_intermediate_size: int = 0
     multimodal: bool = False
-    tasks: tuple = ("generate",)  # generate | embed
+    tasks: tuple[Any, ...] = ("generate",)  # generate | embed
     weight_bytes_source: str = "config"  # safetensors | index | config
     known_architecture: bool = True
     name: str = ""
     path: str = ""
     revision: str = ""
     # the files' own words, for formulas that need more: config.json's text part, and its quantization part
-    config: dict = field(default_factory=dict)
-    quantization_config: dict = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    quantization_config: dict[str, Any] = field(default_factory=dict)
     # bytes by kind of tensor (embedding, lm_head, attention, mlp, experts, norm, other) where headers were present
-    weight_groups: dict = field(default_factory=dict)
-    warnings: tuple = ()
+    weight_groups: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[Any, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Model:
@@ -247,10 +251,10 @@ class Instance:
     """One vLLM process group (one replica): what the unit ``vllm@NAME.service`` runs."""
 
     name: str
-    cards: tuple  # of Card
+    cards: tuple[Any, ...]  # of Card
     port: int
-    env: dict
-    args: tuple  # command line of ``vllm serve`` after the model, one word an item
+    env: dict[str, Any]
+    args: tuple[Any, ...]  # command line of ``vllm serve`` after the model, one word an item
     host: str = "127.0.0.1"
 
     @classmethod
@@ -277,14 +281,14 @@ class Instance:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One (replicas x tensor parallel size) that was weighed. ``why`` says why it was rejected, or what speaks for it."""
+    """One (replicas x tensor parallel size) that was weighed. ``why``: why it was rejected, or what speaks for it."""
 
     topology: str
     replicas: int
     tensor_parallel_size: int
     fits: bool
     why: str
-    prediction: dict = field(default_factory=dict)
+    prediction: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -299,16 +303,16 @@ class Plan:
     tensor_parallel_size: int
     load_balancer: bool
     max_model_len: int
-    instances: tuple  # of Instance
-    prediction: dict
+    instances: tuple[Any, ...]  # of Instance
+    prediction: dict[str, Any]
     reason: str
-    candidates: tuple  # of Candidate
-    warnings: tuple = ()
+    candidates: tuple[Any, ...]  # of Candidate
+    warnings: tuple[Any, ...] = ()
     device: str = "cuda"  # cuda | cpu
     rehearsal: bool = False
     workload: str = "mixed"
     vllm_version: str = ""
-    model: dict = field(default_factory=dict)  # {"name", "path", "revision", "served_model_name"}
+    model: dict[str, Any] = field(default_factory=dict)  # {"name", "path", "revision", "served_model_name"}
 
     def to_dict(self) -> dict[str, Any]:
         out = {f.name: getattr(self, f.name) for f in fields(self)}
