@@ -1,0 +1,47 @@
+# gpuserve.inference: everything a developer or an operator runs from a checkout. `make` alone lists the targets.
+# PYTHON chooses the interpreter of .venv (3.11 to 3.13), e.g. `make venv PYTHON=/usr/bin/python3.12`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PYTHON
+
+.PHONY: help venv venv-test demo demo-clean test lint unit sanity build molecule readme clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: ## build .venv: Ansible and the libraries the collection uses, ready to run from this directory
+	@tools/venv.sh base
+
+venv-test:
+	@tools/venv.sh test
+
+demo: ## boot a throwaway machine with two simulated GPUs, serve a tiny model on it and ask it a question
+	@tools/demo.sh
+
+demo-clean: ## remove everything the demo made
+	@tools/demo.sh clean
+
+test: ## all gates, in order: lint, unit, sanity, build, molecule
+	@tools/test.sh
+
+lint: venv-test ## style, types, docs, changelog, licences, shell scripts
+	@tools/lint.sh
+
+unit: venv-test ## unit tests (ARGS='-k name' narrows them)
+	@tools/unit.sh $(ARGS)
+
+sanity: venv-test ## ansible-test sanity and ansible-test units, without containers
+	@tools/sanity.sh
+
+build: venv-test ## build the collection, install it elsewhere and use it from there
+	@tools/build.sh
+
+molecule: venv-test ## molecule scenarios on real systemd machines (SCENARIOS='switch check_first' narrows them)
+	@tools/molecule.sh $(SCENARIOS)
+
+readme: venv ## regenerate the variable tables of roles/*/README.md from their argument_specs
+	@.venv/bin/python tools/role_readme.py
+
+clean: ## remove .venv, caches and build results
+	@rm -rf .venv .cache .ansible build tests/output .mypy_cache .ruff_cache .pytest_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+#!/bin/bash
+# deps.sh GROUP...: makes sure that the Debian or Ubuntu packages of these groups are there.
+#   python   an interpreter that can make virtual environments
+#   test     what the unit tests compile with
+#   machine  what boots the throwaway systemd machines of the demo and of molecule
+# As root it installs what is missing; otherwise it says in one line what to install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+need() { command -v "$1" >/dev/null || missing+=("${@:2}"); } # COMMAND PACKAGE...
+
+for group in "$@"; do
+    case $group in
+        python)
+            python=$(tools/python.sh 2>/dev/null) || missing+=(python3)
+            # Debian splits venv's ensurepip off into a package of its own
+            "${python:-false}" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+            ;;
+        test) need gcc gcc libc6-dev; need git git ;;
+        machine) need systemd-nspawn systemd-container; need debootstrap debootstrap; need ip iproute2 ;;
+        *) echo "deps.sh: unknown group '$group' (python, test, machine)" >&2; exit 2 ;;
+    esac
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "missing: ${missing[*]} (Debian's names); install them with this system's package manager" >&2
+    exit 1
+elif [ "$(id -u)" -ne 0 ]; then
+    echo "missing packages; run: sudo apt-get install ${missing[*]}" >&2
+    exit 1
+fi
+echo "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { apt-get -q update && apt-get -q install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "apt-get could not install ${missing[*]} (its last words are above)" >&2
+    exit 1
+fi

@@ -1,0 +1,52 @@
+#!/bin/bash
+# venv.sh [base|test]: builds .venv, or leaves it as it is where nothing changed since.
+#   base  Ansible and the libraries the collection uses
+#   test  that, and every tool the gates run
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+level=${1:-base}
+requirements=(tests/requirements-controller.txt)
+[ "$level" = base ] || requirements+=(tests/requirements-lint.txt tests/requirements-unit.txt tests/requirements-molecule.txt)
+
+# the place is part of the stamp, because the scripts in bin/ name their interpreter by full path
+wanted() { { pwd; echo "${PYTHON:-}"; cat "${requirements[@]}" tests/constraints.txt; } | sha256sum | cut -d' ' -f1; }
+
+stamp=.venv/.stamp-$level
+hash=$(wanted)
+if [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && .venv/bin/python -c '' 2>/dev/null; then
+    exit 0
+fi
+
+started=$SECONDS
+tools/deps.sh python
+python=$(tools/python.sh)
+here=$(.venv/bin/python -c 'import sys; print(sys.version_info[:2])' 2>/dev/null || true)
+if [ "$here" != "$("$python" -c 'import sys; print(sys.version_info[:2])')" ] || ! .venv/bin/pip --version >/dev/null 2>&1; then
+    echo ".venv: new environment with $python"
+    rm -rf .venv
+    "$python" -m venv .venv
+fi
+rm -f .venv/.stamp-*
+echo ".venv: installing the pinned packages ($level)"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck disable=SC2046 # one -r a file
+if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input -c tests/constraints.txt \
+    $(printf -- '-r %s ' "${requirements[@]}") >"$log" 2>&1; then
+    tail -n 15 "$log" >&2
+    echo "venv: pip could not install the pinned packages (its last words are above); is a package index reachable? See: pip config list" >&2
+    exit 1
+fi
+
+# Ansible finds the collection by name; the link makes the working tree that collection
+mkdir -p .venv/collections/ansible_collections/gpuserve
+ln -sfn ../../../.. .venv/collections/ansible_collections/gpuserve/inference
+if [ "$level" = test ]; then
+    echo "$hash" >"$stamp"
+    requirements=(tests/requirements-controller.txt)
+    stamp=.venv/.stamp-base
+    hash=$(wanted)
+fi
+echo "$hash" >"$stamp"
+echo ".venv: ready in $((SECONDS - started)) s; use it with: . .venv/bin/activate"
