@@ -211,6 +211,9 @@ class Model:
     quantization_config: dict[str, Any] = field(default_factory=dict)
     # bytes by kind of tensor (embedding, lm_head, attention, mlp, experts, norm, other) where headers were present
     weight_groups: dict[str, Any] = field(default_factory=dict)
+    has_weights: bool = True  # False: planned from the config alone, the files are not there
+    checkpoint_bytes: int = 0  # what the weight files hold on disk; differs from weight_bytes where loading converts
+    draft_weight_bytes: int = 0  # layers that only speculation loads (MTP); not part of weight_bytes
     warnings: tuple[Any, ...] = ()
 
     @classmethod
