@@ -1,0 +1,216 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""Weight bytes from the files: safetensors headers where they are there, the shard index where they are not.
+
+A safetensors file begins with the length of its header (8 bytes, little endian) and the header itself (JSON); the
+tensors' bytes follow. Only that beginning is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Optional
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import read_json
+
+INDEX = "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+# Not weights: what training left behind.
+NOT_WEIGHTS = frozenset({"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scheduler.bin", "scaler.pt"})
+MAX_HEADER = 100_000_000  # the format's own limit
+BITS = {
+    "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "BF16": 16, "F16": 16, "I16": 16,
+    "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+PACKED = ("qweight", "weight_packed", "weight_q", "_blocks")
+
+Tensors = dict[str, tuple[str, tuple[int, ...]]]  # name -> (dtype, shape)
+
+
+@dataclass
+class Weights:
+    """What the files say. ``weight_bytes`` is what vLLM will hold, ``checkpoint_bytes`` what the files hold."""
+
+    source: str  # safetensors | index | config | pickle
+    weight_bytes: int = 0
+    checkpoint_bytes: int = 0
+    draft_bytes: int = 0
+    parameters: int = 0
+    groups: dict[str, int] = field(default_factory=dict)
+    dtype: Optional[str] = None  # of the floating-point tensors
+    has_lm_head: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_header(path: Path) -> Tensors:
+    """Names, dtypes and shapes of a safetensors file, with its length checked against them."""
+    again = "download it again"
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as handle:
+            start = handle.read(8)
+            if len(start) < 8:
+                raise ModelError(f"{path}: not a safetensors file, only {size} bytes long; {again}")
+            length = struct.unpack("<Q", start)[0]
+            if start[:7] == b"version":
+                raise ModelError(f"{path}: a Git LFS pointer, not the weights; run 'git lfs pull' in its repository")
+            if length > min(MAX_HEADER, size - 8):
+                raise ModelError(f"{path}: truncated or not safetensors (header of {length} bytes in {size}); {again}")
+            header = json.loads(handle.read(length))
+    except OSError as exc:
+        raise ModelError(f"{path}: cannot be read ({exc.strerror}); check its owner and mode") from exc
+    except (ValueError, RecursionError) as exc:
+        raise ModelError(f"{path}: its safetensors header is damaged; {again}") from exc
+    tensors, end = parse_header(header, str(path))
+    if 8 + length + end != size:
+        what = "truncated" if size < 8 + length + end else "longer than its header says"
+        raise ModelError(f"{path}: {what} ({size} bytes, {8 + length + end} expected); {again}")
+    return tensors
+
+
+def parse_header(header: Any, name: str) -> tuple[Tensors, int]:
+    """The tensors of a parsed header, and where the last one ends."""
+    damaged = ModelError(f"{name}: its safetensors header is damaged; download it again")
+    if not isinstance(header, dict):
+        raise damaged
+    tensors: Tensors = {}
+    end = 0
+    for key, info in header.items():
+        if key == "__metadata__":
+            continue
+        try:
+            dtype, shape = str(info["dtype"]), tuple(int(n) for n in info["shape"])
+            first, last = (int(n) for n in info["data_offsets"])
+        except (TypeError, KeyError, ValueError):
+            raise damaged from None
+        if first < 0 or last < first or any(n < 0 for n in shape):
+            raise damaged
+        if dtype in BITS and elements(shape) * BITS[dtype] // 8 != last - first:
+            raise damaged
+        tensors[key] = (dtype, shape)
+        end = max(end, last)
+    return tensors, end
+
+
+def elements(shape: Iterable[int]) -> int:
+    count = 1
+    for n in shape:
+        count *= n
+    return count
+
+
+def shard_names(directory: Path) -> tuple[list[str], list[str]]:
+    """The safetensors files vLLM loads, and those the index names that are not there.
+
+    With an index, only its files count (weight_utils.filter_duplicate_safetensors_files): Mistral's repositories hold
+    the same weights once more as consolidated*.safetensors.
+    """
+    present = sorted(p.name for p in directory.glob("*.safetensors"))
+    index = read_json(directory / INDEX)
+    if isinstance(index, dict) and isinstance(index.get("weight_map"), dict) and index["weight_map"]:
+        wanted = sorted({str(v) for v in index["weight_map"].values()})
+        if any("/" in name or name.startswith("..") for name in wanted):
+            raise ModelError(f"{directory / INDEX}: names files outside the model's directory; do not use this model")
+        return [n for n in wanted if n in present], [n for n in wanted if n not in present]
+    model = [n for n in present if n.startswith("model")]
+    return (model if model and any(n.startswith("consolidated") for n in present) else present), []
+
+
+def pickles(directory: Path) -> list[Path]:
+    found = [p for pattern in PICKLES for p in directory.glob(pattern) if p.is_file()]
+    return sorted(p for p in found if p.name not in NOT_WEIGHTS)
+
+
+def group_of(name: str) -> str:
+    """Which part of a model a tensor belongs to: embedding, lm_head, attention, mlp, experts, norm, other."""
+    if re.search(r"(^|\.)(lm_head|output|embed_out)\.", name) and "layers" not in name:
+        return "lm_head"
+    if re.search(r"vision|visual|audio|image|projector", name):
+        return "other"
+    if re.search(r"(^|\.)(embed_tokens\w*|wte|wpe|tok_embeddings|word_embeddings|embed_in|\w+_embeddings|embedding\w*|embed)\.", name):
+        return "embedding"
+    if re.search(r"norm|(^|\.)ln_\w+\.", name):
+        return "norm"
+    if re.search(r"\.experts(\.|$)", name):
+        return "experts"
+    if re.search(r"attn|attention|mixer|mamba|\.conv\.", name):
+        return "attention"
+    if re.search(r"mlp|feed_forward|ffn|block_sparse_moe|shared_expert|\.fc\d", name):
+        return "mlp"
+    return "other"
+
+
+def is_draft(name: str, layers: int) -> bool:
+    """Layers that only predict further tokens: vLLM loads them for speculation, not for serving."""
+    if re.search(r"(^|\.)mtp(\.|_)", name):
+        return True
+    found = re.search(r"(^|\.)layers\.(\d+)\.", name)
+    return bool(found) and not re.search(r"vision|visual|audio", name) and int(found.group(2)) >= layers > 0
+
+
+def held_bytes(name: str, dtype: str, shape: tuple[int, ...], served: str) -> int:
+    """Bytes a tensor takes in vLLM: plain floating-point weights are converted to the served dtype when loaded."""
+    count = elements(shape)
+    if dtype in FLOATS and name.endswith((".weight", ".bias")):
+        return count * DTYPE_BYTES[served]
+    return count * BITS.get(dtype, 16) // 8
+
+
+def parameter_count(name: str, dtype: str, shape: tuple[int, ...], bits: int) -> int:
+    """Weights before quantization; scales, zero points and other helpers are not parameters."""
+    last = name.rsplit(".", 1)[-1]
+    if last.endswith(PACKED):
+        packed = elements(shape) * BITS.get(dtype, 8)
+        return packed // bits if bits else elements(shape)
+    helper = r"scale|zero|g_idx|_amax|absmax|quant_map|quant_state|SCB|weight_shape|input_global|nested"
+    if re.search(helper, last) or ".quant_state." in name:
+        return 0
+    if dtype in ("U8", "I32") and last == "weight":  # bitsandbytes, NVFP4
+        return elements(shape) * BITS[dtype] // (bits or 4)
+    return elements(shape)
+
+
+def from_headers(
+    shards: Mapping[str, Tensors], served_dtype: str, layers: int, bits: int = 0
+) -> Weights:
+    out = Weights("safetensors")
+    for tensors in shards.values():
+        for name, (dtype, shape) in tensors.items():
+            out.checkpoint_bytes += elements(shape) * BITS.get(dtype, 16) // 8
+            size = held_bytes(name, dtype, shape, served_dtype)
+            if is_draft(name, layers):
+                out.draft_bytes += size
+                continue
+            group = group_of(name)
+            out.has_lm_head = out.has_lm_head or group == "lm_head"
+            out.weight_bytes += size
+            out.groups[group] = out.groups.get(group, 0) + size
+            out.parameters += parameter_count(name, dtype, shape, bits)
+    return out
+
+
+def header_dtype(shards: Mapping[str, Tensors]) -> Optional[str]:
+    """The dtype of the floating-point tensors; where they differ, the one that can hold them all."""
+    found = {FLOATS[d] for tensors in shards.values() for d, _shape in tensors.values() if d in FLOATS}
+    if not found:
+        return None
+    return found.pop() if len(found) == 1 else "float32"
+
+
+def index_total(directory: Path) -> Optional[int]:
+    index = read_json(directory / INDEX)
+    if not isinstance(index, dict):
+        return None
+    total = (index.get("metadata") or {}).get("total_size") if isinstance(index.get("metadata"), dict) else None
+    return int(total) if isinstance(total, (int, float)) and total > 0 else None
