@@ -109,6 +109,15 @@ def listeners(proc: str = "/proc") -> list[dict[str, Any]]:
     return sorted(result, key=lambda row: (row["port"], row["address"]))
 
 
+def unit_pids(prefix: str, proc: str = "/proc") -> list[int]:
+    """PIDs of every process that belongs to a systemd unit whose name starts with ``prefix``."""
+    found = []
+    for path in glob.glob(f"{proc}/[0-9]*/cgroup"):
+        if re.search(rf"/{re.escape(prefix)}[^/\n]*\.service", _read(path)):
+            found.append(int(path.split("/")[-2]))
+    return sorted(found)
+
+
 def disk(path: str) -> dict[str, Any]:
     """Free bytes of the file system that ``path`` is, or would be, on."""
     where = os.path.abspath(path)
@@ -144,6 +153,12 @@ def environment_marker(path: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return data if isinstance(data, dict) else {}
+
+
+def environment_markers(patterns: list[str]) -> dict[str, dict[str, Any]]:
+    """Marker of every finished environment whose directory matches one of the shell patterns."""
+    found = {path: environment_marker(path) for pattern in patterns for path in glob.glob(pattern)}
+    return {path: marker for path, marker in sorted(found.items()) if marker}
 
 
 def nginx(run: Run, executable: Optional[str]) -> dict[str, Any]:

@@ -29,7 +29,9 @@ options:
     elements: path
     default: []
   environments:
-    description: Directories of environments that this collection builds, to read what was written down about them.
+    description:
+      - Directories of environments that this collection builds, to read what was written down about them.
+      - May hold shell patterns.
     type: list
     elements: path
     default: []
@@ -62,6 +64,14 @@ host:
       description: V(id) and V(version_id) of os-release.
       type: dict
       returned: always
+    uid:
+      description: Number of the user that the module ran as.
+      type: int
+      returned: always
+    user:
+      description: Name of the user that the module ran as.
+      type: str
+      returned: always
     python:
       description: Version of the Python that ran this module and whether it can make virtual environments.
       type: dict
@@ -89,7 +99,7 @@ host:
       type: dict
       returned: always
     environments:
-      description: For each of O(environments), what was written down when it was built. Empty where it was not.
+      description: For each directory that matches O(environments), what was written down when it was finished.
       type: dict
       returned: always
     commands:
@@ -105,6 +115,11 @@ host:
       description: Whether systemd runs the host, its version, and the states of all C(vllm@) units.
       type: dict
       returned: always
+    vllm_pids:
+      description: Processes of the C(vllm@) units. What they hold of a card is free for the plan that replaces them.
+      type: list
+      elements: int
+      returned: always
     nginx:
       description: Whether nginx is there, its version, and whether its configuration parses.
       type: dict
@@ -118,6 +133,7 @@ host:
 import importlib.util
 import os
 import platform
+import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _host
@@ -141,6 +157,8 @@ def main() -> None:
     module.exit_json(
         host={
             "os": _host.operating_system(),
+            "uid": os.geteuid(),
+            "user": pwd.getpwuid(os.geteuid()).pw_name,
             "python": {
                 "version": platform.python_version(),
                 "venv": importlib.util.find_spec("ensurepip") is not None,
@@ -150,9 +168,10 @@ def main() -> None:
             "pci_nvidia_cards": pci_nvidia_cards(),
             "disks": {path: _host.disk(path) for path in wanted["disks"]},
             "paths": {path: _host.path_state(path) for path in wanted["paths"]},
-            "environments": {path: _host.environment_marker(path) for path in wanted["environments"]},
+            "environments": _host.environment_markers(wanted["environments"]),
             "commands": {name: module.get_bin_path(name) or "" for name in wanted["commands"]},
             "listeners": _host.listeners(),
+            "vllm_pids": _host.unit_pids("vllm@"),
             "systemd": _host.systemd(module.run_command),
             "nginx": _host.nginx(module.run_command, module.get_bin_path("nginx")),
             "plan": _host.applied_plan(wanted["plan_path"]),

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: preflight_problems
+short_description: What stands between a plan and a host
+version_added: 0.1.0
+author: gpuserve contributors (@gpuserve)
+description:
+  - Compares a plan with what M(gpuserve.inference.host_info) saw. Nothing is changed, and an empty list is good news.
+positional: _input
+options:
+  _input:
+    description: The plan. May be empty, then only the host is checked.
+    type: dict
+    required: true
+  look:
+    description: RV(gpuserve.inference.host_info#module:host).
+    type: dict
+    required: true
+  prefix:
+    description: Directory that the engine is installed below.
+    type: str
+    default: /opt/gpuserve
+  engine_missing:
+    description: Whether the engine is still to be installed.
+    type: bool
+    default: true
+  engine_flavour:
+    description: Which engine, V(cuda) or V(cpu).
+    type: str
+    default: cuda
+  model_path:
+    description: Directory of a model that lies on the host.
+    type: str
+    default: ""
+  gateway_listen:
+    description: Where the gateway is to listen. Empty without a gateway.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Check the host
+  ansible.builtin.assert:
+    that: "{{ vllm_plan | gpuserve.inference.preflight_problems(look) | length == 0 }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One line for each problem.
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible_collections.gpuserve.inference.plugins.module_utils import _preflight
+
+
+def preflight_problems(plan: dict[str, Any], look: dict[str, Any], **wishes: Any) -> list[str]:
+    return _preflight.problems(plan, look, _preflight.Wishes(**wishes))
+
+
+class FilterModule:
+    """Filters of the collection."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"preflight_problems": preflight_problems}

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""From a plan to the files that systemd and the launcher read, and to the digest that says what a process runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._units import DIGEST_VARIABLE, unit_name
+
+CONFIG_DIR = "/etc/gpuserve"
+UNIT_PATH = "/etc/systemd/system/vllm@.service"
+PURGE = (f"{CONFIG_DIR}/instances/*.env", f"{CONFIG_DIR}/instances/*.args")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def environment_text(environment: Mapping[str, str]) -> str:
+    """An EnvironmentFile: every value in double quotes, with what systemd would expand or end at escaped."""
+    lines = []
+    for name, value in sorted(environment.items()):
+        text = str(value)
+        if not _NAME.match(name):
+            raise InputError(f"{name!r} is not a name for an environment variable; use letters, digits and _")
+        if "\n" in text or "\r" in text or "\0" in text:
+            raise InputError(f"environment variable {name} has a line break; give its value on one line")
+        lines.append('{}="{}"\n'.format(name, re.sub(r'(["\\$`])', r"\\\1", text)))
+    return "".join(lines)
+
+
+def argument_text(words: Sequence[str]) -> str:
+    """An argument file: one word a line, so that nothing has to be quoted."""
+    for word in words:
+        if "\n" in str(word) or "\0" in str(word):
+            raise InputError(f"{word!r} has a line break; an argument must be one line")
+    return "".join(f"{word}\n" for word in words)
+
+
+def instance_files(
+    plan: Mapping[str, Any],
+    command: Sequence[str],
+    model_path: str,
+    environment: Mapping[str, str],
+    unit: str,
+) -> dict[str, Any]:
+    """``{"files": [{path, content, mode}], "units": [{name, digest}], "purge": [...], "targets": [...]}`` for a plan.
+
+    ``command`` starts vLLM's command line program, ``environment`` is laid over the plan's own. The digest covers all
+    that decides how the process runs: its words, its environment and the unit.
+    """
+    files = [
+        {"path": UNIT_PATH, "content": unit, "mode": "0644"},
+        {"path": f"{CONFIG_DIR}/plan.json", "content": json.dumps(plan, indent=2, sort_keys=True) + "\n", "mode": "0644"},
+    ]
+    units = []
+    for instance in plan["instances"]:
+        arguments = argument_text([*command, "serve", model_path, *instance["args"]])
+        variables = {**instance["env"], **environment}
+        body = environment_text(variables)
+        digest = hashlib.sha256("\0".join((unit, arguments, body)).encode()).hexdigest()
+        base = f"{CONFIG_DIR}/instances/{instance['name']}"
+        files.append({"path": f"{base}.args", "content": arguments, "mode": "0644"})
+        # an environment variable may hold a secret of the operator's; systemd reads it as root
+        files.append({"path": f"{base}.env", "content": f'{body}{DIGEST_VARIABLE}="{digest}"\n', "mode": "0600"})
+        units.append({"name": instance["name"], "digest": digest})
+    return {"files": files, "units": units, "purge": list(PURGE), "targets": ready_targets(plan)}
+
+
+def ready_targets(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What vllm_ready has to ask of a plan's instances."""
+    tasks = plan.get("model", {}).get("tasks") or ["generate"]
+    prediction = plan.get("prediction", {})
+    # a rehearsal predicts for cards, but its engines are sized for the processor
+    expected = {} if plan.get("device") == "cpu" else {"kv_cache_tokens": prediction.get("kv_cache_tokens")}
+    return [
+        {
+            "name": instance["name"],
+            "host": "127.0.0.1" if instance.get("host") in ("", "0.0.0.0", "::", None) else instance["host"],
+            "port": instance["port"],
+            "unit": unit_name(instance["name"]),
+            "served_model_name": plan.get("model", {}).get("served_model_name", ""),
+            "task": tasks[0],
+            "expected": {key: value for key, value in expected.items() if value},
+        }
+        for instance in plan["instances"]
+    ]

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""What stands between a plan and a host, found before anything is changed: one line for each problem."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional
+
+GIB = 2**30
+
+# unpacked size of the locked engine and what its caches need while it is installed; measured for 0.32.0
+ENGINE_BYTES = {"cuda": 12 * GIB, "cpu": 4 * GIB}
+MIN_SYSTEMD = 247  # Debian 11; LoadCredential= came with it
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The settings that a host, rather than the planner, has to allow."""
+
+    prefix: str = "/opt/gpuserve"
+    engine_missing: bool = True  # the engine is not installed yet, and is to be
+    engine_flavour: str = "cuda"
+    model_path: str = ""  # of a model that lies on the host
+    gateway_listen: str = ""  # "[address:]port"; empty without a gateway
+    own_nginx_file: str = "/etc/nginx/conf.d/gpuserve.conf"
+
+
+def parse_listen(listen: str) -> Optional[tuple[str, int]]:
+    """``8000``, ``0.0.0.0:8000`` or ``[::]:8000`` -> (address, port); None where it is none of these."""
+    match = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[0-9.]+|\*|localhost):)?(\d{1,5})", str(listen).strip())
+    if not match or not 1 <= int(match.group(2)) <= 65535:
+        return None
+    return match.group(1) or "0.0.0.0", int(match.group(2))
+
+
+def _taken(look: Mapping[str, Any], port: int, own: tuple[str, ...]) -> str:
+    for row in look.get("listeners", []):
+        if row["port"] == port and not row["unit"].startswith(own):
+            holder = row["process"] or "another process"
+            return f"{holder} (PID {row['pid']}{', ' + row['unit'] if row['unit'] else ''})"
+    return ""
+
+
+def _port_problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -> list[str]:
+    problems = []
+    # on a re-run or a switch between gateway and no gateway, each port may still be held by the other's service
+    own = ("vllm@", "nginx.service")
+    for instance in plan.get("instances", []):
+        holder = _taken(look, instance["port"], own)
+        if holder:
+            problems.append(
+                f"port {instance['port']} for {instance['name']} is taken by {holder}; stop it or set vllm_base_port"
+            )
+    if not wishes.gateway_listen:
+        return problems
+    listen = parse_listen(wishes.gateway_listen)
+    if listen is None:
+        return [*problems, f"gateway_listen {wishes.gateway_listen!r} is not PORT or ADDRESS:PORT with a port of 1 to 65535"]
+    holder = _taken(look, listen[1], own)
+    if holder:
+        problems.append(f"port {listen[1]} for the gateway is taken by {holder}; stop it or set gateway_listen")
+    return problems
+
+
+def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -> list[str]:
+    """Every reason why ``plan`` cannot be applied to the host that ``look`` (see host_info) describes."""
+    found = []
+    systemd = look.get("systemd", {})
+    if not systemd.get("booted"):
+        found.append("this host was not started by systemd, and the services need it; use a host that runs systemd")
+    elif systemd.get("version", 0) < MIN_SYSTEMD:
+        found.append(f"systemd {systemd.get('version')} is too old; the services need {MIN_SYSTEMD} or newer")
+    found += _port_problems(plan, look, wishes)
+    if wishes.gateway_listen:
+        nginx = look.get("nginx", {})
+        if not nginx.get("config_ok", True) and wishes.own_nginx_file not in nginx.get("config_error", ""):
+            found.append(f"nginx's present configuration does not parse, mend it first: {nginx.get('config_error')}")
+    if wishes.engine_missing:
+        need = ENGINE_BYTES[wishes.engine_flavour]
+        space = look.get("disks", {}).get(wishes.prefix, {})
+        if space.get("free_bytes", need) < need:
+            found.append(
+                f"vLLM needs {need / GIB:.0f} GiB free below {wishes.prefix}, {space['free_bytes'] / GIB:.1f} GiB are; "
+                "free some space or set vllm_prefix to a larger disk"
+            )
+    if wishes.model_path:
+        state = look.get("paths", {}).get(wishes.model_path, {})
+        if state.get("exists") and not state.get("readable_by_service"):
+            found.append(
+                f"the service user cannot read {wishes.model_path} because of the permissions of {state['blocked_at']}; "
+                "allow others to read it (chmod o+rX) or move the model"
+            )
+    return found
