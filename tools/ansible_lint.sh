@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # ansible_lint.sh: the production profile over a clean copy, so that nothing is installed into, or taken from, the
 # user's own collections and caches.
 set -euo pipefail

@@ -21,13 +21,16 @@ export_collection() { # DIR: makes DIR/ansible_collections/gpuserve/inference
     project_files | tar --null --files-from=- --create --file=- | tar --extract --file=- --directory="$target"
 }
 
-# Runs one check quietly; its output appears only where it fails.
+# Runs one check quietly; its output appears only where it fails. A check that is a function ends at its first error,
+# so this must not itself be called where bash ignores errors (in a condition).
 FAILED=()
 check() { # NAME COMMAND...
-    local name=$1 started=$EPOCHREALTIME output rc=0
+    local name=$1 started=$EPOCHREALTIME output rc took
     shift
-    output=$("$@" 2>&1) || rc=$?
-    local took
+    set +e
+    output=$(set -e; "$@" 2>&1)
+    rc=$?
+    set -e
     took=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
     if [ "$rc" -eq 0 ]; then
         printf '  ok    %-22s %6s s\n' "$name" "$took"

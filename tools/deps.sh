@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # deps.sh GROUP...: makes sure that the Debian or Ubuntu packages of these groups are there.
 #   python   an interpreter that can make virtual environments
 #   test     what the unit tests compile with

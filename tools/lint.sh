@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # lint.sh: every check that reads the project without running it.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # molecule.sh [SCENARIO...]: runs molecule scenarios one after another (all of molecule/*/ without arguments) and ends
 # with one line that counts them. MOLECULE_COMMAND=converge (or another) replaces the whole test sequence.
 set -uo pipefail

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # python.sh: prints the interpreter for .venv: $PYTHON where set, else the first suitable one on PATH.
 set -euo pipefail
 

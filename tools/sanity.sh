@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # sanity.sh: ansible-test's sanity tests and unit tests, over a clean copy and without containers.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # test.sh: the gates in order. Stops at the first that fails; the table at the end says where the time went.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"

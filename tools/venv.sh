@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # venv.sh [base|test]: builds .venv, or leaves it as it is where nothing changed since.
 #   base  Ansible and the libraries the collection uses
 #   test  that, and every tool the gates run
