@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module is PRIVATE to the collection.
-"""A model's directory -> Model. Reads JSON and safetensors headers only: no weight is loaded, no code of the model run."""
+"""A model's directory -> Model. Only JSON and safetensors headers are read: no weight is loaded, no code run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from typing import Any, Mapping, Optional
 from ansible_collections.gpuserve.inference.plugins.module_utils import _model_config as conf
 from ansible_collections.gpuserve.inference.plugins.module_utils import _model_weights as files
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import moe_width, parts, tower_parameters
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import (
+    moe_width,
+    parts,
+    tower_parameters,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_kv import kv_layout
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, scheme_of, total_bytes
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
@@ -63,7 +67,9 @@ def read_model(
     scheme = scheme_of(quant) if quant else None
     tied = conf.tied_embeddings(config, fields, multimodal)
     if scheme and scheme.method.startswith("unknown:"):
-        warnings.append(f"quantization method {quant['quant_method']!r} is not known here; sizes computed for it assume 8 bits")
+        warnings.append(
+            f"quantization method {quant['quant_method']!r} is not known here; sizes computed for it assume 8 bits"
+        )
 
     estimate = _from_config(fields, config, dtype, scheme, tied, multimodal)
     if shards and not missing:
@@ -108,17 +114,23 @@ def read_model(
         has_weights=weights.source != "config",
         checkpoint_bytes=weights.checkpoint_bytes,
         draft_weight_bytes=weights.draft_bytes,
-        warnings=tuple([*warnings, *more, *weights.warnings]),
+        warnings=(*warnings, *more, *weights.warnings),
     )
 
 
 def _check_dimensions(fields: conf.Fields) -> None:
-    needed = {"num_hidden_layers": fields.layers, "hidden_size": fields.hidden, "vocab_size": fields.num("vocab_size", "n_vocab")}
+    needed = {
+        "num_hidden_layers": fields.layers,
+        "hidden_size": fields.hidden,
+        "vocab_size": fields.num("vocab_size", "n_vocab"),
+    }
     if fields.model_type not in ("mamba", "mamba2", "falcon_mamba"):
         needed["num_attention_heads"] = fields.heads
     for key, value in needed.items():
         if value <= 0:
-            raise ModelError(f"config.json: {key} is missing or not a positive number; the file is incomplete, download it again")
+            raise ModelError(
+                f"config.json: {key} is missing or not a positive number; the file is incomplete, download it again"
+            )
 
 
 def _find_weights(
@@ -164,7 +176,9 @@ def _without_headers(
         shown = missing[0] + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
         if not trust_config_only:
             raise ModelError(f"{directory}: {files.INDEX} names {shown}, not here; finish the download")
-        warning = f"{shown} named in {files.INDEX} not here: vLLM cannot load this directory until the download is complete"
+        warning = (
+            f"{shown} named in {files.INDEX} not here: vLLM cannot load this directory until the download is complete"
+        )
         total = files.index_total(directory)
         estimate.warnings.append(warning)
         if total is None:
@@ -176,12 +190,18 @@ def _without_headers(
     if pickled:
         if not allow_pickle:
             raise ModelError(
-                f"{directory}: weights are pickled only ({pickled[0][0]}), and loading a pickle can run code; convert them to "
-                "safetensors, or set allow_pickle (vllm_model_allow_pickle) if you trust where they come from"
+                f"{directory}: weights are pickled only ({pickled[0][0]}), and loading a pickle can run code; "
+                "convert them to safetensors, or set allow_pickle (vllm_model_allow_pickle) if you trust their source"
             )
         size = sum(n for _name, n in pickled)
-        warning = f"weights are pickled ({pickled[0][0]}): loading them can run code, and their size is only as exact as the files'"
-        return files.Weights("pickle", int(size * shrink) if named == "float32" else size, size, parameters=estimate.parameters, warnings=[warning])
+        warning = f"weights are pickled ({pickled[0][0]}): loading them can run code, and their size is the files' size"
+        return files.Weights(
+            "pickle",
+            int(size * shrink) if named == "float32" else size,
+            size,
+            parameters=estimate.parameters,
+            warnings=[warning],
+        )
     if not trust_config_only:
         raise ModelError(f"{directory}: no *.safetensors files here; finish the download or give another directory")
     return estimate

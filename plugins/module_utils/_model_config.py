@@ -56,10 +56,12 @@ class Fields:
         return self.get(name) is not None
 
     def num(self, *names: str, default: int = 0) -> int:
-        """The first of ``names`` that holds a number; the config's own words go before its class's defaults."""
+        """The first of ``names`` that holds a number; what the config says, null too, hides its class's default."""
         for source in (self.text, self.defaults):
             for name in names:
                 value = source.get(name)
+                if source is self.defaults and name in self.text:
+                    continue
                 if isinstance(value, list):  # one value a layer: Gemma-3n, Ernie-VL
                     value = max((v for v in value if isinstance(v, (int, float))), default=None)
                 if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -113,7 +115,11 @@ class Fields:
 
     @property
     def intermediate(self) -> int:
-        explicit = self.num("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
+        if self.num("block_ff_dim") and self.flag("block_auto_adjust_ff_dim", True):  # LFM2
+            width = int(2 * self.num("block_ff_dim") / 3 * float(self.get("block_ffn_dim_multiplier") or 1.0))
+            step = self.num("block_multiple_of", default=256)
+            return -(-width // step) * step
+        explicit = self.num("intermediate_size", "block_ff_dim", "n_inner", "ffn_dim", "ffn_hidden_size")
         if explicit or self.model_type in ("mamba", "mamba2", "falcon_mamba"):
             return explicit
         return 4 * self.hidden
@@ -126,7 +132,15 @@ class Fields:
     def experts_per_token(self) -> int:
         if not self.experts:
             return 0
-        names = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_top_k", "top_k", "moe_k")
+        names = (
+            "num_experts_per_tok",
+            "num_experts_per_token",
+            "top_k_experts",
+            "moe_topk",
+            "moe_top_k",
+            "top_k",
+            "moe_k",
+        )
         return self.num(*names)
 
     @property
@@ -140,7 +154,9 @@ def read_json(path: Path, *, needed: bool = False) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if needed:
-            raise ModelError(f"{path.parent}: no {path.name} here; give the directory that holds the model's files") from None
+            raise ModelError(
+                f"{path.parent}: no {path.name} here; give the directory that holds the model's files"
+            ) from None
         return None
     except OSError as exc:
         raise ModelError(f"{path}: cannot be read ({exc.strerror}); check its owner and mode") from exc
@@ -186,7 +202,7 @@ def architecture_of(config: Mapping[str, Any]) -> str:
     names = config.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         raise ModelError(
-            "config.json names no architecture (key 'architectures'); it is not the config of a model that can be served"
+            "config.json names no architecture (key 'architectures'); so it is not the config of a whole model"
         )
     return names[0]
 
@@ -291,7 +307,9 @@ def _rope_parts(text: Mapping[str, Any]) -> list[dict[str, Any]]:
 def max_length(fields: Fields, config: Mapping[str, Any], directory: Optional[Path]) -> tuple[int, list[str]]:
     """The longest context vLLM derives for the model by itself."""
     text = fields.text
-    found: list[float] = [v for k in LENGTH_KEYS if isinstance(v := text.get(k), (int, float)) and not isinstance(v, bool)]
+    found: list[float] = [
+        v for k in LENGTH_KEYS if isinstance(v := text.get(k), (int, float)) and not isinstance(v, bool)
+    ]
     if not found and isinstance(fields.defaults.get("max_position_embeddings"), int):
         found = [fields.defaults["max_position_embeddings"]]
     if isinstance(text.get("model_max_length"), int) and text["model_max_length"] > 0:  # Command-R
@@ -308,7 +326,11 @@ def max_length(fields: Fields, config: Mapping[str, Any], directory: Optional[Pa
     ropes = _rope_parts(text)
     types = {str(r.get("rope_type") or r.get("type") or "default") for r in ropes}
     if "gemma3" not in str(config.get("model_type")):
-        factors = [r.get("factor") or 1.0 for r in ropes if str(r.get("rope_type") or r.get("type") or "default") not in UNSCALED_ROPE]
+        factors = [
+            r.get("factor") or 1.0
+            for r in ropes
+            if str(r.get("rope_type") or r.get("type") or "default") not in UNSCALED_ROPE
+        ]
         length *= factors[-1] if factors else 1.0
     encoder = read_json(directory / "sentence_bert_config.json") if directory else None
     if isinstance(encoder, dict) and isinstance(encoder.get("max_seq_length"), int):
@@ -320,7 +342,7 @@ def max_length(fields: Fields, config: Mapping[str, Any], directory: Optional[Pa
 
 
 def tied_embeddings(config: Mapping[str, Any], fields: Fields, multimodal: bool) -> bool:
-    """Whether lm_head shares the embedding's memory. For multimodal models the outer part decides (vllm/config/vllm.py)."""
+    """Whether lm_head shares the embedding's memory. For multimodal models the outer part decides."""
     parts = [config, fields.text] if multimodal else [fields.text, config]
     for part in parts:
         if isinstance(part.get("tie_word_embeddings"), bool):

@@ -11,6 +11,7 @@ Shapes follow the published model definitions. Vision and audio towers are only 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
@@ -24,7 +25,9 @@ PLAIN_MLP = frozenset(
 )
 # Every linear layer carries a bias.
 ALL_BIAS = frozenset("phi gpt2 gpt_neox gpt_bigcode opt bloom bert roberta xlm-roberta".split())
-QKV_BIAS = frozenset("qwen2 qwen2_moe qwen2_vl qwen2_5_vl qwen2_vl_text qwen2_5_vl_text qwen2_5_omni_text chatglm".split())
+QKV_BIAS = frozenset(
+    "qwen2 qwen2_moe qwen2_vl qwen2_5_vl qwen2_vl_text qwen2_5_vl_text qwen2_5_omni_text chatglm".split()
+)
 FOUR_NORMS = frozenset("gemma2 gemma3 gemma3_text gemma3n_text gemma4_text glm4".split())
 ONE_NORM = frozenset("cohere cohere2 phi gptj falcon".split())
 HEAD_NORMS = frozenset(
@@ -63,7 +66,13 @@ def parts(f: Fields, tied: bool) -> Iterator[Part]:
         yield Part("lm_head", "lm_head", vocab, embed)
     per_layer = f.num("hidden_size_per_layer_input")
     if per_layer:  # Gemma 3n and 4: an embedding for every layer
-        yield Part("model.embed_tokens_per_layer", "embedding", f.num("vocab_size_per_layer_input", default=vocab), f.layers * per_layer, linear=False)
+        yield Part(
+            "model.embed_tokens_per_layer",
+            "embedding",
+            f.num("vocab_size_per_layer_input", default=vocab),
+            f.layers * per_layer,
+            linear=False,
+        )
         yield Part("model.per_layer_model_projection", "other", f.layers * per_layer, h)
     kinds = layer_kinds(f)
     shared_from = f.layers - f.num("num_kv_shared_layers")
@@ -105,7 +114,9 @@ def parts(f: Fields, tied: bool) -> Iterator[Part]:
         yield Part("model.altup", "other", 2 * (f.num("altup_num_inputs", default=4) - 1) * h, h)
     if f.model_type in ALL_BIAS and not tied:
         yield Part("lm_head.bias", "lm_head", 1, vocab if f.model_type == "phi" else 0, linear=False)
-    yield Part("model.norm", "norm", 1, h, linear=False)
+    if f.model_type in ("bert", "roberta", "xlm-roberta"):
+        yield Part("pooler.dense", "other", h + 1, h)
+    yield Part("model.norm", "norm", 2 if f.model_type in ALL_BIAS else 1, h, linear=False)
 
 
 def _layer_width(f: Fields, i: int) -> int:
@@ -142,7 +153,9 @@ def _attention(f: Fields, base: str, kind: str, shares: bool) -> Iterator[Part]:
     for name, out in outs:
         yield Part(f"{base}.{name}", "attention", out, h)
     yield Part(f"{base}.o_proj", "attention", h, heads * v_dim)
-    everywhere = f.model_type in ALL_BIAS or (f.model_type == "starcoder2" and f.flag("use_bias", True)) or f.flag("bias")
+    everywhere = (
+        f.model_type in ALL_BIAS or (f.model_type == "starcoder2" and f.flag("use_bias", True)) or f.flag("bias")
+    )
     if everywhere or f.flag("attention_bias") or f.model_type in QKV_BIAS or f.flag("qkv_bias"):
         yield _bias(base, "attention", sum(out for _n, out in outs))
     if everywhere or (f.flag("attention_bias") and f.model_type not in ("glm", "glm4", "glm4_moe", "seed_oss")):
@@ -187,7 +200,9 @@ def _recurrent(f: Fields, base: str) -> Iterator[Part]:
         values = v_heads * f.num("linear_value_head_dim")
         yield Part(f"{base}.in_proj_qkvz", "attention", 2 * keys + 2 * values, h)
         yield Part(f"{base}.in_proj_ba", "attention", 2 * v_heads, h, linear=False)
-        yield Part(f"{base}.conv1d", "attention", 2 * keys + values, f.num("linear_conv_kernel_dim", default=4), linear=False)
+        yield Part(
+            f"{base}.conv1d", "attention", 2 * keys + values, f.num("linear_conv_kernel_dim", default=4), linear=False
+        )
         yield Part(f"{base}.out_proj", "attention", h, values)
         yield _bias(base, "attention", 2 * v_heads + f.num("linear_value_head_dim"))
     elif f.num("conv_L_cache"):
@@ -207,7 +222,9 @@ def _recurrent(f: Fields, base: str) -> Iterator[Part]:
             channels = inner + 2 * groups * state
             yield Part(f"{base}.in_proj", "attention", inner + channels + heads, h)
             yield Part(f"{base}.conv1d", "attention", channels, kernel + 1, linear=False)
-            yield _bias(base, "attention", 3 * heads + (inner if f.flag("mamba_rms_norm", f.model_type != "falcon_h1") else 0))
+            yield _bias(
+                base, "attention", 3 * heads + (inner if f.flag("mamba_rms_norm", f.model_type != "falcon_h1") else 0)
+            )
         else:
             rank = f.get("time_step_rank") or f.get("mamba_dt_rank")
             rank = rank if isinstance(rank, int) else -(-h // 16)
@@ -258,7 +275,11 @@ def moe_width(f: Fields) -> int:
 def _moe(f: Fields, base: str) -> Iterator[Part]:
     h, count, width = f.hidden, f.experts, moe_width(f)
     yield Part(f"{base}.gate", "mlp", count, h, linear=False)
-    if f.get("scoring_func") == "sigmoid" or f.get("topk_method") == "noaux_tc" or f.model_type in ("gpt_oss", "deepseek_v3"):
+    if (
+        f.get("scoring_func") == "sigmoid"
+        or f.get("topk_method") == "noaux_tc"
+        or f.model_type in ("gpt_oss", "deepseek_v3")
+    ):
         yield _bias(f"{base}.gate", "mlp", count)
     yield from _mlp(f, f"{base}.experts", width, "experts", count)
     if f.model_type == "gpt_oss":
@@ -289,13 +310,20 @@ def tower_parameters(config: Mapping[str, Any]) -> int:
             tower = source.get(key)
             if not isinstance(tower, dict):
                 continue
+            named = re.search(r"_(\d+)m(_|$)", str(tower.get("architecture") or ""))
+            if named:  # "mobilenetv5_300m_enc"
+                total += int(named.group(1)) * 10**6
+                continue
             h = _int(tower, "hidden_size", "embed_dim", "d_model", "width") or 1152
             layers = _int(tower, "num_hidden_layers", "depth", "encoder_layers", "layers") or 27
             width = _int(tower, "intermediate_size", "encoder_ffn_dim") or int(h * float(tower.get("mlp_ratio") or 4))
-            gated = tower.get("hidden_act") == "silu" or key == "vision_config" and tower.get("model_type") == "pixtral"
-            total += layers * (4 * h * h + (3 if gated else 2) * h * width)
+            gated = tower.get("hidden_act") == "silu" or tower.get("model_type") == "pixtral"
+            conformer = _int(tower, "conf_num_hidden_layers")  # two feed-forwards, attention and convolutions a layer
+            total += conformer * 24 * h * h if conformer else layers * (4 * h * h + (3 if gated else 2) * h * width)
             out = _int(tower, "out_hidden_size", "projection_dim")
-            total += 16 * h * h + 4 * h * out  # merger or projector
+            deep = tower.get("deepstack_visual_indexes")
+            mergers = 1 + (len(deep) if isinstance(deep, list) else 0)
+            total += mergers * (16 * h * h + 4 * h * out)  # merger or projector
     return total
 
 

@@ -16,11 +16,31 @@ DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "fp32": 4, "half": 2}
 ATTENTION_FREE = frozenset({"mamba", "mamba2", "falcon_mamba"})
 # Encoders see the whole text at once and keep no cache.
 ENCODERS = frozenset(
-    {"bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert", "new", "gte", "camembert", "distilbert", "clip", "siglip"}
+    {
+        "bert",
+        "roberta",
+        "xlm-roberta",
+        "modernbert",
+        "nomic_bert",
+        "new",
+        "gte",
+        "camembert",
+        "distilbert",
+        "clip",
+        "siglip",
+    }
 )
 BIDIRECTIONAL = ("LlamaBidirectional", "LlamaNemotronVLModel", "DeepseekV3Bidirectional", "VoyageQwen3Bidirectional")
 # One full-attention layer closes every run of so many layers, where the config has no list of its own.
-SLIDING_PERIOD = {"gemma3_text": 6, "gemma3": 6, "gemma3n_text": 5, "gemma4_text": 6, "cohere2": 4, "olmo3": 4, "exaone4": 4}
+SLIDING_PERIOD = {
+    "gemma3_text": 6,
+    "gemma3": 6,
+    "gemma3n_text": 5,
+    "gemma4_text": 6,
+    "cohere2": 4,
+    "olmo3": 4,
+    "exaone4": 4,
+}
 WORDS = {
     "full_attention": "full", "attention": "full", "full": "full", "global": "full", "sliding_attention": "sliding",
     "sliding_window": "sliding", "chunked_attention": "chunked", "linear_attention": "mamba", "mamba": "mamba",
@@ -145,8 +165,12 @@ def mamba_shape(f: Fields) -> Optional[tuple[int, int, int, int, int, int]]:
     if not state:
         return None
     kernel = f.num("conv_kernel", "mamba_d_conv", default=4)
-    heads = f.num("mamba_num_heads", "mamba_n_heads", "n_mamba_heads") or (f.num("num_heads") if f.model_type == "mamba2" else 0)
-    head_dim = f.num("mamba_head_dim", "mamba_d_head", "mamba_headdim") or (f.head_dim if f.model_type == "mamba2" else 0)
+    heads = f.num("mamba_num_heads", "mamba_n_heads", "n_mamba_heads") or (
+        f.num("num_heads") if f.model_type == "mamba2" else 0
+    )
+    head_dim = f.num("mamba_head_dim", "mamba_d_head", "mamba_headdim") or (
+        f.head_dim if f.model_type == "mamba2" else 0
+    )
     groups = f.num("n_groups", "mamba_n_groups", "mamba_ngroups", default=1)
     inner = f.num("mamba_d_ssm") or (heads * head_dim if heads and head_dim else 0)
     inner = inner or f.num("mamba_expand", "expand", default=2) * f.hidden
@@ -156,7 +180,7 @@ def mamba_shape(f: Fields) -> Optional[tuple[int, int, int, int, int, int]]:
 
 
 def kv_layout(f: Fields, dtype: str) -> tuple[KvGroup, ...]:
-    """The model's layers in groups. ``layers`` counts them all, ``shared_layers`` those of them that reuse another's cache."""
+    """The model's layers in groups. ``layers`` counts all, ``shared_layers`` those that reuse another's cache."""
     kinds = layer_kinds(f)
     shared_from = len(kinds) - f.num("num_kv_shared_layers")
     own: dict[str, int] = {}
@@ -165,7 +189,10 @@ def kv_layout(f: Fields, dtype: str) -> tuple[KvGroup, ...]:
         for word in filter(None, words.split("+")):
             count = own if i < shared_from or word == "mamba" else shared
             count[word] = count.get(word, 0) + 1
-    return tuple(_group(f, word, own.get(word, 0) + shared.get(word, 0), shared.get(word, 0), dtype) for word in sorted({*own, *shared}))
+    return tuple(
+        _group(f, word, own.get(word, 0) + shared.get(word, 0), shared.get(word, 0), dtype)
+        for word in sorted({*own, *shared})
+    )
 
 
 def _group(f: Fields, kind: str, layers: int, shared: int, dtype: str) -> KvGroup:

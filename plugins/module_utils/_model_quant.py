@@ -15,7 +15,13 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import Part
 
 # vLLM fuses these; an ignore list may name either form.
-FUSED = {"q_proj": "qkv_proj", "k_proj": "qkv_proj", "v_proj": "qkv_proj", "gate_proj": "gate_up_proj", "up_proj": "gate_up_proj"}
+FUSED = {
+    "q_proj": "qkv_proj",
+    "k_proj": "qkv_proj",
+    "v_proj": "qkv_proj",
+    "gate_proj": "gate_up_proj",
+    "up_proj": "gate_up_proj",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,12 @@ def _matches(pattern: str, name: str) -> bool:
         elif "*" in pattern:
             if re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), candidate):
                 return True
-        elif candidate == pattern or candidate.endswith("." + pattern) or candidate.startswith(pattern + ".") or f".{pattern}." in candidate:
+        elif (
+            candidate == pattern
+            or candidate.endswith("." + pattern)
+            or candidate.startswith(pattern + ".")
+            or f".{pattern}." in candidate
+        ):
             return True
     return False
 
@@ -85,7 +96,9 @@ def _list(config: Mapping[str, Any], *keys: str) -> tuple[str, ...]:
 def scheme_of(config: Mapping[str, Any]) -> Scheme:
     """The storage scheme of a quantization config; unknown methods count as 8 bits and say so in ``method``."""
     method = str(config.get("quant_method") or "")
-    ignored = _list(config, "modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules", "llm_int8_skip_modules")
+    ignored = _list(
+        config, "modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules", "llm_int8_skip_modules"
+    )
     inner = config.get("quantization")
     if isinstance(inner, dict):
         ignored += _list(inner, "exclude_modules")

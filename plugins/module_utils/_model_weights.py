@@ -24,12 +24,14 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_config i
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 # Not weights: what training left behind.
-NOT_WEIGHTS = frozenset({"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scheduler.bin", "scaler.pt"})
+NOT_WEIGHTS = frozenset(
+    {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scheduler.bin", "scaler.pt"}
+)
 MAX_HEADER = 100_000_000  # the format's own limit
 BITS = {
     "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "BF16": 16, "F16": 16, "I16": 16,
-    "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
-    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+    "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
 FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -138,7 +140,10 @@ def group_of(name: str) -> str:
         return "lm_head"
     if re.search(r"vision|visual|audio|image|projector", name):
         return "other"
-    if re.search(r"(^|\.)(embed_tokens\w*|wte|wpe|tok_embeddings|word_embeddings|embed_in|\w+_embeddings|embedding\w*|embed)\.", name):
+    if re.search(
+        r"(^|\.)(embed_tokens\w*|wte|wpe|tok_embeddings|word_embeddings|embed_in|\w+_embeddings|embedding\w*|embed)\.",
+        name,
+    ):
         return "embedding"
     if re.search(r"norm|(^|\.)ln_\w+\.", name):
         return "norm"
@@ -181,9 +186,7 @@ def parameter_count(name: str, dtype: str, shape: tuple[int, ...], bits: int) ->
     return elements(shape)
 
 
-def from_headers(
-    shards: Mapping[str, Tensors], served_dtype: str, layers: int, bits: int = 0
-) -> Weights:
+def from_headers(shards: Mapping[str, Tensors], served_dtype: str, layers: int, bits: int = 0) -> Weights:
     out = Weights("safetensors")
     for tensors in shards.values():
         for name, (dtype, shape) in tensors.items():
