@@ -1,0 +1,102 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files
+
+OK = lambda command: (0, "", "")  # noqa: E731
+REFUSES = lambda command: (1, "", "nginx: [emerg] unknown directive \"lisen\" in x:1\ntest failed")  # noqa: E731
+
+
+@pytest.fixture
+def me():
+    import grp
+    import pwd
+
+    return {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
+
+
+def _read(path):
+    with open(path, encoding="utf-8") as handle:
+        return handle.read()
+
+
+@pytest.mark.parametrize(
+    ("before", "mode", "content", "wanted_mode", "action"),
+    [
+        (None, None, "a\n", 0o644, "create"),
+        ("a\n", 0o644, "b\n", 0o644, "update"),
+        ("a\n", 0o644, "a\n", 0o600, "mode"),
+        ("a\n", 0o600, "a\n", 0o600, None),
+    ],
+)
+def test_one_file(tmp_path, me, before, mode, content, wanted_mode, action):
+    path = tmp_path / "deep" / "file"
+    if before is not None:
+        path.parent.mkdir()
+        path.write_text(before)
+        path.chmod(mode)
+    wanted = [WantedFile(str(path), content, wanted_mode, **me)]
+    preview = apply_files(wanted, [], OK, check=True)
+    assert [change.action for change in preview] == ([action] if action else [])
+    assert (path.read_text() if path.exists() else None) == before
+    assert apply_files(wanted, [], OK) == preview
+    assert path.read_text() == content
+    assert path.stat().st_mode & 0o777 == wanted_mode
+    assert apply_files(wanted, [], OK) == []
+
+
+def test_purge_removes_only_what_is_not_wanted(tmp_path, me):
+    for name in ("a.env", "b.env", "c.args"):
+        (tmp_path / name).write_text("x")
+    changes = apply_files([WantedFile(str(tmp_path / "a.env"), "x", **me)], [f"{tmp_path}/*.env"], OK)
+    assert [(c.path, c.action) for c in changes] == [(str(tmp_path / "b.env"), "remove")]
+    assert sorted(os.listdir(tmp_path)) == ["a.env", "c.args"]
+
+
+def test_refused_files_are_taken_back(tmp_path, me):
+    old, gone = tmp_path / "old", tmp_path / "gone"
+    old.write_text("old")
+    old.chmod(0o640)
+    gone.write_text("gone")
+    new = tmp_path / "new"
+    wanted = [WantedFile(str(old), "changed", 0o644, **me), WantedFile(str(new), "new", **me)]
+    with pytest.raises(InputError) as info:
+        apply_files(wanted, [str(gone)], REFUSES, validate=["nginx", "-t"])
+    assert 'nginx -t refused the new files, the old ones are back: nginx: [emerg] unknown directive "lisen"' in str(info.value)
+    assert "\n" not in str(info.value)
+    assert (old.read_text(), old.stat().st_mode & 0o777) == ("old", 0o640)
+    assert gone.read_text() == "gone"
+    assert sorted(os.listdir(tmp_path)) == ["gone", "old"]
+
+
+def test_a_secret_is_not_shown(tmp_path, me):
+    changes = apply_files([WantedFile(str(tmp_path / "k"), "s3cret", 0o600, secret=True, **me)], [], OK)
+    assert "s3cret" not in str(changes)
+    assert _read(tmp_path / "k") == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["a", "a"], "is given twice"),
+        (["."], "is a directory where a file is to be"),
+    ],
+)
+def test_bad_sets(tmp_path, me, files, message):
+    wanted = [WantedFile(os.path.normpath(str(tmp_path / name)), "x", **me) for name in files]
+    with pytest.raises(InputError, match=message):
+        apply_files(wanted, [], OK)
+
+
+def test_unknown_owner(tmp_path):
+    with pytest.raises(InputError, match="owner nobody-here:root does not exist"):
+        apply_files([WantedFile(str(tmp_path / "a"), "x", owner="nobody-here")], [], OK)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from ansible_collections.gpuserve.inference.plugins.module_utils import _instances
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+
+PLAN = {
+    "device": "cuda",
+    "model": {"served_model_name": "tiny", "tasks": ["generate"]},
+    "prediction": {"kv_cache_tokens": 1000},
+    "instances": [
+        {"name": "gpu0", "port": 8001, "env": {"CUDA_VISIBLE_DEVICES": "GPU-a"}, "args": ["--port", "8001"]},
+        {"name": "gpu1", "port": 8002, "env": {"CUDA_VISIBLE_DEVICES": "GPU-b"}, "args": ["--port", "8002", '{"a": 1}']},
+    ],
+}
+
+
+def _render(plan=None, command=("/e/bin/vllm",), unit="[Unit]\n", environment=None):
+    return _instances.instance_files(plan or PLAN, list(command), "/m", environment or {}, unit)
+
+
+def _file(result, end):
+    return next(entry["content"] for entry in result["files"] if entry["path"].endswith(end))
+
+
+def test_files_of_two_replicas():
+    result = _render()
+    assert [entry["path"].rsplit("/", 1)[1] for entry in result["files"]] == [
+        "vllm@.service", "plan.json", "gpu0.args", "gpu0.env", "gpu1.args", "gpu1.env",
+    ]
+    assert _file(result, "gpu1.args").splitlines() == ["/e/bin/vllm", "serve", "/m", "--port", "8002", '{"a": 1}']
+    assert 'CUDA_VISIBLE_DEVICES="GPU-b"\n' in _file(result, "gpu1.env")
+    assert json.loads(_file(result, "plan.json")) == PLAN
+    assert {entry["mode"] for entry in result["files"] if entry["path"].endswith(".env")} == {"0600"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unit": "[Unit]\nx\n"},
+        {"command": ("/other/vllm",)},
+        {"environment": {"A": "b"}},
+        {"plan": {**PLAN, "instances": [{**PLAN["instances"][0], "args": ["--port", "9"]}, PLAN["instances"][1]]}},
+    ],
+)
+def test_the_digest_follows_what_decides_the_process(change):
+    before = {unit["name"]: unit["digest"] for unit in _render()["units"]}
+    assert before == {unit["name"]: unit["digest"] for unit in _render()["units"]}
+    after = {unit["name"]: unit["digest"] for unit in _render(**change)["units"]}
+    assert after["gpu0"] != before["gpu0"]
+    assert f'GPUSERVE_DIGEST="{after["gpu0"]}"' in _file(_render(**change), "gpu0.env")
+
+
+def test_the_digest_leaves_the_rest_of_the_plan_out():
+    """A new reason or prediction is no reason to restart a server."""
+    other = {**PLAN, "reason": "said otherwise"}
+    assert _render(plan=other)["units"] == _render()["units"]
+
+
+@pytest.mark.parametrize("value", ["plain", 'with "quotes"', "back\\slash", "$HOME `id`", "0|1", "", "spaced out"])
+def test_environment_values_survive_quoting(value):
+    text = _instances.environment_text({"V": value})
+    # systemd's rules for double quotes are the shell's for these characters
+    assert shlex.split(text)[0].replace("\\$", "$").replace("\\`", "`") == f"V={value}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [({"A": "x\ny"}, "environment variable A has a line break"), ({"A-B": "x"}, "'A-B' is not a name")],
+)
+def test_bad_environment(environment, message):
+    with pytest.raises(InputError, match=message):
+        _render(environment=environment)
+
+
+def test_bad_argument():
+    with pytest.raises(InputError, match="has a line break; an argument must be one line"):
+        _instances.argument_text(["--a", "b\nc"])
+
+
+def test_targets():
+    targets = _instances.ready_targets(PLAN)
+    assert [(t["name"], t["port"], t["unit"], t["expected"]) for t in targets] == [
+        ("gpu0", 8001, "vllm@gpu0.service", {"kv_cache_tokens": 1000}),
+        ("gpu1", 8002, "vllm@gpu1.service", {"kv_cache_tokens": 1000}),
+    ]
+
+
+def test_a_rehearsal_expects_no_figures_of_cards():
+    assert _instances.ready_targets({**PLAN, "device": "cpu"})[0]["expected"] == {}
