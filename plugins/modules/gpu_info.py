@@ -34,11 +34,11 @@ attributes:
     description: Has an action plugin, which lends the controller's C(pynvml) to a host without one.
     support: full
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+    description: Can run in check mode and predict the changed status without touching the host.
     support: full
     details: This module does not modify state.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: Returns details on what has changed, or would change in check mode, when in diff mode.
     support: N/A
     details: This module does not modify state.
   platform:
@@ -128,7 +128,8 @@ gpus:
       type: str
       sample: disabled
     mig_devices:
-      description: The MIG slices of the card, each with C(uuid), C(name), C(memory_total_bytes) and C(memory_free_bytes).
+      description:
+        - The MIG slices of the card, each with C(uuid), C(name), C(memory_total_bytes) and C(memory_free_bytes).
       type: list
       elements: dict
       sample: []
@@ -176,8 +177,8 @@ cuda_driver_version:
   sample: "13.0"
 warnings:
   description:
-    - What does not stop the host from serving but ought to be looked at, such as a card on the PCI bus that NVML does not
-      list. Shown as warnings of the task too.
+    - What does not stop the host from serving but ought to be looked at, such as a card on the PCI bus that NVML does
+      not list. Shown as warnings of the task too.
   returned: when there are any
   type: list
   elements: str
