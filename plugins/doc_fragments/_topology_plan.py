@@ -1,0 +1,145 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This doc fragment is PRIVATE to the collection.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options that the module and the filter C(topology_plan) share."""
+
+    DOCUMENTATION = r"""
+options:
+  links:
+    description:
+      - How the cards reach each other, as M(gpuserve.inference.gpu_info) returns it. One row for each card with one
+        dictionary for each card, with C(nvlink_count), C(p2p) and C(path).
+      - Without it the planner knows of no NVLink and groups cards by NUMA node.
+    type: list
+    elements: list
+    default: []
+  model:
+    description: The model, as M(gpuserve.inference.model_info) returns it under RV(gpuserve.inference.model_info#module:model).
+    type: dict
+    required: true
+  workload:
+    description:
+      - What the endpoint is for. One of V(latency), V(throughput) and V(mixed).
+      - Or numbers, as a dictionary of C(input_tokens), C(output_tokens) and C(concurrency), and optionally C(name) (one
+        of the words above, V(mixed) if left out), C(ttft_ms) and C(tpot_ms). The KV cache must then hold C(concurrency)
+        requests of C(input_tokens) plus C(output_tokens), shared by all replicas.
+      - "Where only a word is given, every replica must hold: one request of 8192 tokens for V(latency), 8 of 2048 for
+        V(mixed), 16 of 2048 for V(throughput), shortened to what the model allows. A card that holds the weights but
+        not that is no fit for a replica. If no topology fits by that measure, the best one that starts is planned, with a warning."
+    type: raw
+    default: mixed
+  single_endpoint:
+    description: Plan one instance, split over as many cards as the model can be divided over, with no balancer.
+    type: bool
+    default: false
+  topology:
+    description:
+      - V(auto) decides. V(data_parallel), V(tensor_parallel) and V(hybrid) are taken as they are, or refused with the
+        reason where they cannot run.
+    type: str
+    default: auto
+  tensor_parallel_size:
+    description: Cards of each replica. V(0) lets the planner decide.
+    type: int
+    default: 0
+  replicas:
+    description: Number of instances. V(0) lets the planner decide.
+    type: int
+    default: 0
+  gpu_ids:
+    description:
+      - The cards to use. V(all), or a list of indexes and UUIDs, of cards or of MIG slices.
+    type: raw
+    default: all
+  own_pids:
+    description:
+      - Processes on the cards that applying the plan will replace. Their memory counts as free. Without it a second run
+        would take the first run's engines for someone else's.
+      - A process of O(gpus) with a key C(unit) that names a C(vllm@) service counts as free too.
+    type: list
+    elements: int
+    default: []
+  max_model_len:
+    description:
+      - The longest request in tokens, prompt and answer together. V(auto) takes the model's own limit, or the most that
+        surely fits, rounded down to 256 tokens, where that is less.
+      - With V(auto) a shorter context alone never makes a model tensor parallel. Give the number to insist on it.
+    type: str
+    default: auto
+  gpu_memory_utilization:
+    description:
+      - The largest share of a card's memory that vLLM may take. Less is planned where less is free, with a warning.
+      - V(0.0) takes the release's default, 0.92 since vLLM 0.30 and 0.9 before.
+    type: float
+    default: 0.0
+  max_num_seqs:
+    description: Requests an instance works on at once. V(0) takes what the release defaults to on such a card.
+    type: int
+    default: 0
+  max_num_batched_tokens:
+    description: Tokens an instance works on in one step. V(0) takes what the release defaults to on such a card.
+    type: int
+    default: 0
+  kv_cache_dtype:
+    description: Data type of the KV cache. One of V(auto), V(bfloat16), V(float16), V(fp8), V(fp8_e4m3) and V(fp8_e5m2).
+    type: str
+    default: auto
+  enforce_eager:
+    description: Run without CUDA graphs, which saves memory and costs speed. Not passed on to the CPU engine.
+    type: bool
+    default: false
+  vllm_version:
+    description: The vLLM release to plan for, from 0.26. A release newer than the planner knows is planned with a warning.
+    type: str
+    default: 0.32.0
+  base_port:
+    description: Port of the first instance. The others follow.
+    type: int
+    default: 8001
+  reserved_ports:
+    description: Ports that no instance may take, such as the gateway's.
+    type: list
+    elements: int
+    default: []
+  public_endpoint:
+    description:
+      - Address for a plan of one instance that nothing stands in front of, as a dictionary of C(host) and C(port).
+        Without it every instance listens on 127.0.0.1.
+    type: dict
+  served_model_name:
+    description: Name clients ask for. The model's own name if empty.
+    type: str
+    default: ''
+  shutdown_timeout:
+    description: Seconds an instance may take to finish its requests when it is stopped. V(0) aborts them.
+    type: int
+    default: 120
+  extra_args:
+    description:
+      - Further arguments of C(vllm serve), one word an item. Those the plan itself sets are refused with the option to
+        use instead.
+    type: list
+    elements: str
+    default: []
+  device:
+    description: V(cuda), V(cpu), or V(auto), which is V(cuda).
+    type: str
+    default: auto
+  rehearsal:
+    description:
+      - Plan for the cards as always, then have the CPU engine run the result with the same instances, names and ports.
+        The prediction stays that of the cards.
+    type: bool
+    default: false
+  host:
+    description:
+      - Needed where the CPU engine runs. A dictionary of C(cpus) (a number or a list of core ids) and C(memory_bytes).
+    type: dict
+"""

@@ -1,0 +1,458 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""What the planner is asked: options of module and filter, checked once, here, for both."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import Gpu, Link, Model
+
+TOPOLOGIES = ("auto", "data_parallel", "tensor_parallel", "hybrid")
+WORKLOADS = ("latency", "throughput", "mixed")
+DEVICES = ("auto", "cuda", "cpu")
+KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
+DEFAULT_VLLM_VERSION = "0.32.0"
+
+# What a workload that is only named must find room for in every instance: (requests at once, tokens of each). Below
+# that, requests queue or are preempted, and a card that merely holds the weights is no home for a replica.
+NAMED_NEED = {"latency": (1, 8192), "mixed": (8, 2048), "throughput": (16, 2048)}
+
+# Flags the plan owns, and the option that sets them.
+OWNED_FLAGS = {
+    "--host": "gateway_listen or public_endpoint",
+    "--port": "base_port",
+    "--uds": "base_port",
+    "--model": "model",
+    "--model-tag": "model",
+    "--tensor-parallel-size": "topology or tensor_parallel_size",
+    "-tp": "topology or tensor_parallel_size",
+    "--pipeline-parallel-size": "topology",
+    "-pp": "topology",
+    "--data-parallel-size": "topology or replicas",
+    "-dp": "topology or replicas",
+    "--data-parallel-size-local": "topology or replicas",
+    "-dpl": "topology or replicas",
+    "--data-parallel-rank": "topology or replicas",
+    "-dpn": "topology or replicas",
+    "--nnodes": "topology",
+    "--node-rank": "topology",
+    "--headless": "topology",
+    "--served-model-name": "served_model_name",
+    "--api-key": "gateway_api_keys",
+    "--max-model-len": "max_model_len",
+    "--max-num-seqs": "max_num_seqs",
+    "--max-num-batched-tokens": "max_num_batched_tokens",
+    "--gpu-memory-utilization": "gpu_memory_utilization",
+    "--kv-cache-dtype": "kv_cache_dtype",
+    "--enforce-eager": "enforce_eager",
+    "--shutdown-timeout": "shutdown_timeout",
+    "--device": "device",
+    "--device-ids": "gpu_ids",
+}
+# Flags that are let through, but make the prediction a guess.
+UNPLANNED_FLAGS = (
+    "--kv-cache-memory-bytes",
+    "--num-gpu-blocks-override",
+    "--block-size",
+    "--speculative-config",
+    "--enable-lora",
+    "--cpu-offload-gb",
+    "--kv-offloading-size",
+    "--quantization",
+    "--dtype",
+    "--config",
+    "--hf-overrides",
+    "--api-server-count",
+    "--decode-context-parallel-size",
+    "--compilation-config",
+    "--max-cudagraph-capture-size",
+)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A named workload, or numbers. ``requests`` x ``tokens`` is the KV cache that is needed."""
+
+    name: str
+    requests: int
+    tokens: int
+    given: bool = False  # numbers of the operator: shared by all instances; otherwise each instance must hold it
+    ttft_ms: Optional[float] = None
+    tpot_ms: Optional[float] = None
+
+    def per_instance(self, replicas: int) -> int:
+        return -(-self.requests // replicas) if self.given else self.requests
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """Everything a plan depends on. Build it with ``from_options`` to have every value checked."""
+
+    model: Model
+    gpus: tuple = ()  # of Gpu
+    links: tuple = ()  # rows of Link
+    workload: Workload = field(default_factory=lambda: Workload("mixed", *NAMED_NEED["mixed"]))
+    single_endpoint: bool = False
+    topology: str = "auto"
+    tensor_parallel_size: int = 0  # 0: the planner decides
+    replicas: int = 0  # 0: the planner decides
+    gpu_ids: tuple = ()  # indexes and UUIDs; empty: all
+    own_pids: tuple = ()  # processes that the new plan replaces: their memory counts as free
+    max_model_len: int = 0  # 0: auto
+    gpu_memory_utilization: float = 0.0  # 0: the release's default
+    max_num_seqs: int = 0
+    max_num_batched_tokens: int = 0
+    kv_cache_dtype: str = "auto"
+    enforce_eager: bool = False
+    vllm_version: str = DEFAULT_VLLM_VERSION
+    base_port: int = 8001
+    reserved_ports: tuple = ()
+    public_endpoint: Optional[tuple] = None  # (host, port)
+    served_model_name: str = ""
+    shutdown_timeout: int = 120
+    extra_args: tuple = ()
+    device: str = "auto"
+    rehearsal: bool = False
+    cpus: tuple = ()  # core ids of the host
+    host_memory_bytes: int = 0
+    warnings: tuple = ()
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> PlanRequest:
+        """Options as the module and the filter take them; None means not given."""
+        given = {k: v for k, v in options.items() if v is not None}
+        unknown = sorted(set(given) - set(OPTIONS))
+        if unknown:
+            raise InputError(
+                f"unknown option {unknown[0]!r}{_suggest(unknown[0], OPTIONS)}; known are: {', '.join(OPTIONS)}"
+            )
+        if not isinstance(given.get("model"), Mapping):
+            raise InputError("model: a dictionary is needed, as model_info returns it under `model`")
+        model = Model.from_dict(given["model"])
+        _check_model(model)
+        gpus = tuple(Gpu.from_dict(g) for g in _list(given.get("gpus", ()), "gpus"))
+        links = _links(given.get("links", ()), len(gpus))
+        max_len = _max_model_len(given.get("max_model_len", "auto"), model)
+        workload = _workload(given.get("workload", "mixed"))
+        if workload.given and max_len and workload.tokens > max_len:
+            raise InputError(
+                f"workload: input_tokens + output_tokens = {workload.tokens} does not go into max_model_len {max_len}: raise max_model_len or shorten the requests"
+            )
+        utilization = _number(given.get("gpu_memory_utilization", 0.0), "gpu_memory_utilization")
+        if not 0.0 <= utilization <= 1.0:
+            raise InputError(
+                f"gpu_memory_utilization {utilization:g} is out of range: give a share above 0 and up to 1, such as 0.92 (0 takes the default)"
+            )
+        extra, notes = check_extra_args(_list(given.get("extra_args", ()), "extra_args"))
+        cpus, memory = _host(given.get("host"))
+        seqs = _whole(given.get("max_num_seqs", 0), "max_num_seqs", 0, 65536)
+        batched = _whole(given.get("max_num_batched_tokens", 0), "max_num_batched_tokens", 0, 1 << 22)
+        if seqs and batched and batched < seqs:
+            raise InputError(
+                f"max_num_batched_tokens {batched} is below max_num_seqs {seqs}: every sequence needs at least one token a step"
+            )
+        return cls(
+            model=model,
+            gpus=gpus,
+            links=links,
+            workload=workload,
+            single_endpoint=_flag(given.get("single_endpoint", False), "single_endpoint"),
+            topology=_choice(given.get("topology", "auto"), "topology", TOPOLOGIES),
+            tensor_parallel_size=_whole(given.get("tensor_parallel_size", 0), "tensor_parallel_size", 0, 1024),
+            replicas=_whole(given.get("replicas", 0), "replicas", 0, 1024),
+            gpu_ids=_gpu_ids(given.get("gpu_ids", "all")),
+            own_pids=tuple(_whole(p, "own_pids", 1, 1 << 31) for p in _list(given.get("own_pids", ()), "own_pids")),
+            max_model_len=max_len,
+            gpu_memory_utilization=utilization,
+            max_num_seqs=seqs,
+            max_num_batched_tokens=batched,
+            kv_cache_dtype=_choice(given.get("kv_cache_dtype", "auto"), "kv_cache_dtype", KV_CACHE_DTYPES),
+            enforce_eager=_flag(given.get("enforce_eager", False), "enforce_eager"),
+            vllm_version=str(given.get("vllm_version", DEFAULT_VLLM_VERSION)),
+            base_port=_port(given.get("base_port", 8001), "base_port"),
+            reserved_ports=tuple(
+                _whole(p, "reserved_ports", 1, 65535) for p in _list(given.get("reserved_ports", ()), "reserved_ports")
+            ),
+            public_endpoint=_endpoint(given.get("public_endpoint")),
+            served_model_name=_served_name(given.get("served_model_name"), model),
+            shutdown_timeout=_whole(given.get("shutdown_timeout", 120), "shutdown_timeout", 0, 86400),
+            extra_args=extra,
+            device=_choice(given.get("device", "auto"), "device", DEVICES),
+            rehearsal=_flag(given.get("rehearsal", False), "rehearsal"),
+            cpus=cpus,
+            host_memory_bytes=memory,
+            warnings=tuple(model.warnings) + notes,
+        )
+
+
+OPTIONS = (
+    "gpus",
+    "links",
+    "model",
+    "workload",
+    "single_endpoint",
+    "topology",
+    "tensor_parallel_size",
+    "replicas",
+    "gpu_ids",
+    "own_pids",
+    "max_model_len",
+    "gpu_memory_utilization",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "kv_cache_dtype",
+    "enforce_eager",
+    "vllm_version",
+    "base_port",
+    "reserved_ports",
+    "public_endpoint",
+    "served_model_name",
+    "shutdown_timeout",
+    "extra_args",
+    "device",
+    "rehearsal",
+    "host",
+)
+
+
+def check_extra_args(args: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The arguments as strings, and warnings for those that the prediction does not know."""
+    words, notes = [], []
+    for item in args:
+        if isinstance(item, (Mapping, list, tuple, bool)) or item is None:
+            raise InputError(f"extra_args: {item!r} is not a word: give a list of strings such as ['--dtype', 'half']")
+        word = str(item)
+        words.append(word)
+        if not word.startswith("-"):
+            continue
+        if " " in word.split("=", 1)[0]:
+            raise InputError(f"extra_args: {word!r} holds more than one word: give each word as its own item")
+        flag = word.split("=", 1)[0]
+        if flag.startswith("--"):
+            flag = flag.replace("_", "-")  # vLLM accepts both spellings
+            flag = "--" + flag[5:] if flag.startswith("--no-") and "--" + flag[5:] in OWNED_FLAGS else flag
+        if flag in OWNED_FLAGS:
+            raise InputError(f"extra_args: {flag} is set by the plan: use {_variables(OWNED_FLAGS[flag])} instead")
+        if flag in UNPLANNED_FLAGS:
+            notes.append(f"extra_args: {flag} is not in the memory prediction: compare with what the engine logs")
+    return tuple(words), tuple(notes)
+
+
+def _variables(option: str) -> str:
+    names = option.split(" or ")
+    return " or ".join(
+        n if n.startswith("gateway_") else f"{n} (role variable vllm_{ROLE_NAMES.get(n, n)})" for n in names
+    )
+
+
+ROLE_NAMES = {"gpu_ids": "gpus"}
+
+
+# ---------------------------------------------------------------- one value each
+
+
+def _suggest(value: str, allowed: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(value), allowed, 1, 0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _choice(value: Any, what: str, allowed: Sequence[str]) -> str:
+    if value not in allowed or not isinstance(value, str):
+        raise InputError(f"{what} {value!r} is unknown{_suggest(str(value), allowed)}: use one of {', '.join(allowed)}")
+    return value
+
+
+def _flag(value: Any, what: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("yes", "true", "on", "1"):
+        return True
+    if word in ("no", "false", "off", "0"):
+        return False
+    raise InputError(f"{what} must be true or false, got {value!r}")
+
+
+def _list(value: Any, what: str) -> Sequence[Any]:
+    if isinstance(value, (list, tuple)):
+        return value
+    raise InputError(f"{what} must be a list, got {type(value).__name__}")
+
+
+def _whole(value: Any, what: str, low: int, high: int) -> int:
+    number: Optional[int] = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and value.strip().lstrip("-").isdigit():
+        number = int(value)
+    if number is None:
+        raise InputError(f"{what} must be a whole number, got {value!r}")
+    if not low <= number <= high:
+        raise InputError(f"{what} {number} is out of range: give {low} to {high}")
+    return number
+
+
+def _number(value: Any, what: str) -> float:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} must be a number, got {value!r}") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise InputError(f"{what} must be a finite number, got {value!r}")
+    return number
+
+
+def _port(value: Any, what: str) -> int:
+    return _whole(value, what, 1024, 65535)
+
+
+def _max_model_len(value: Any, model: Model) -> int:
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return 0
+    try:
+        length = _whole(value, "max_model_len", 1, 1 << 30)
+    except InputError:
+        raise InputError(
+            f"max_model_len {value!r} is not usable: give 'auto' or a whole number of tokens of at least 1, such as 8192"
+        ) from None
+    if 0 < model.max_position_embeddings < length:
+        raise InputError(
+            f"max_model_len {length} is beyond the model's {model.max_position_embeddings}: lower it (VLLM_ALLOW_LONG_MAX_MODEL_LEN is not used)"
+        )
+    return length
+
+
+def _workload(value: Any) -> Workload:
+    if isinstance(value, Mapping):
+        allowed = ("name", "input_tokens", "output_tokens", "concurrency", "ttft_ms", "tpot_ms")
+        for key in value:
+            if key not in allowed:
+                raise InputError(
+                    f"workload: unknown key {key!r}{_suggest(str(key), allowed)}: use {', '.join(allowed)}"
+                )
+        name = _choice(value.get("name") or "mixed", "workload name", WORKLOADS)
+        for key in ("input_tokens", "output_tokens", "concurrency"):
+            if value.get(key) is None:
+                raise InputError(
+                    f"workload: {key} is missing: numbers need input_tokens, output_tokens and concurrency"
+                )
+        tokens = _whole(value["input_tokens"], "workload.input_tokens", 1, 1 << 30) + _whole(
+            value["output_tokens"], "workload.output_tokens", 1, 1 << 30
+        )
+        limits = [None if value.get(k) is None else _number(value[k], f"workload.{k}") for k in ("ttft_ms", "tpot_ms")]
+        for key, limit in zip(("ttft_ms", "tpot_ms"), limits):
+            if limit is not None and limit <= 0:
+                raise InputError(f"workload.{key} {limit:g} is out of range: give milliseconds above 0")
+        return Workload(name, _whole(value["concurrency"], "workload.concurrency", 1, 1 << 20), tokens, True, *limits)
+    name = _choice(value, "workload", WORKLOADS)
+    return Workload(name, *NAMED_NEED[name])
+
+
+def _gpu_ids(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        if value.strip().lower() == "all":
+            return ()
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InputError(f"gpu_ids {value!r} is not usable: give 'all' or a list of indexes or UUIDs, such as [0, 1]")
+    if [str(v).lower() for v in value] == ["all"]:
+        return ()
+    ids = []
+    for item in value:
+        if isinstance(item, bool) or not isinstance(item, (int, str)):
+            raise InputError(f"gpu_ids: {item!r} is neither an index nor a UUID")
+        ids.append(int(item) if str(item).lstrip("-").isdigit() else str(item))
+    return tuple(ids)
+
+
+def _links(value: Any, count: int) -> tuple[tuple[Link, ...], ...]:
+    rows = _list(value, "links")
+    if not rows:
+        return ()
+    if len(rows) != count or any(not isinstance(r, (list, tuple)) or len(r) != count for r in rows):
+        raise InputError(
+            f"links must have one row and one column for each of the {count} cards in gpus: give it as gpu_info returned it, or leave it out"
+        )
+    out = []
+    for row in rows:
+        for cell in row:
+            if not isinstance(cell, Mapping):
+                raise InputError(f"links: {cell!r} is not a dictionary with nvlink_count, p2p and path")
+        try:
+            out.append(tuple(Link.from_dict(cell) for cell in row))
+        except (TypeError, ValueError):
+            raise InputError("links: nvlink_count must be a whole number in every cell") from None
+    return tuple(out)
+
+
+def _endpoint(value: Any) -> Optional[tuple[str, int]]:
+    if not value:
+        return None
+    if not isinstance(value, Mapping) or set(value) - {"host", "port"}:
+        raise InputError(f"public_endpoint {value!r} is not usable: give {{host: ..., port: ...}}")
+    return str(value.get("host") or "0.0.0.0"), _whole(value.get("port") or 0, "public_endpoint.port", 1, 65535)
+
+
+def _served_name(value: Any, model: Model) -> str:
+    name = str(value or "").strip() or model.name or model.path.rstrip("/").rsplit("/", 1)[-1] or model.architecture
+    if not name or any(c.isspace() or not c.isprintable() for c in name):
+        raise InputError(f"served_model_name {name!r} is not usable: give a name without spaces")
+    return name
+
+
+def _host(value: Any) -> tuple[tuple[int, ...], int]:
+    if not value:
+        return (), 0
+    if not isinstance(value, Mapping) or set(value) - {"cpus", "memory_bytes"}:
+        raise InputError(f"host {value!r} is not usable: give {{cpus: number or list of core ids, memory_bytes: ...}}")
+    cpus = value.get("cpus") or 0
+    if isinstance(cpus, (list, tuple)):
+        cores = tuple(_whole(c, "host.cpus", 0, 65535) for c in cpus)
+        if len(set(cores)) != len(cores):
+            raise InputError("host.cpus names a core twice")
+    else:
+        cores = tuple(range(_whole(cpus, "host.cpus", 0, 65536)))
+    return cores, _whole(value.get("memory_bytes") or 0, "host.memory_bytes", 0, 1 << 60)
+
+
+def _check_model(model: Model) -> None:
+    """Refuse what arithmetic cannot use, naming the field."""
+    for name in ("weight_bytes", "layers", "heads", "kv_heads", "head_dim", "vocab_size"):
+        value = getattr(model, name)
+        if value < 1:
+            raise InputError(f"model.{name} is {value}: it must be at least 1; the model's config.json is incomplete")
+        if value > 1 << 50:
+            raise InputError(f"model.{name} is {value}: that is no size of a model")
+    for name in (
+        "hidden_size",
+        "intermediate_size",
+        "experts",
+        "experts_per_token",
+        "moe_intermediate_size",
+        "max_position_embeddings",
+    ):
+        value = getattr(model, name)
+        if not isinstance(value, int) or value < 0:
+            raise InputError(f"model.{name} is {value!r}: it must be a whole number of at least 0")
+    for group in model.kv_layout:
+        for name in ("layers", "kv_heads", "head_dim", "v_head_dim", "window", "rank", "state_bytes", "shared_layers"):
+            value = getattr(group, name)
+            if not isinstance(value, int) or value < 0:
+                raise InputError(
+                    f"model.kv_layout: {name} of a {group.kind} group is {value!r}: it must be a whole number of at least 0"
+                )
+        if group.kind not in ("full", "sliding", "chunked", "mla", "mamba"):
+            raise InputError(
+                f"model.kv_layout: kind {group.kind!r} is unknown: use full, sliding, chunked, mla or mamba"
+            )

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""What differs between vLLM releases, as data. Nothing else in the planner branches on a version.
+
+Sources in vLLM: ``engine/arg_utils.py`` (batch defaults), ``config/cache.py`` (utilisation), ``v1/worker/gpu_worker.py``
+(which terms are taken off the budget), ``v1/worker/gpu/`` (buffers of the newer model runner).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Optional
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class BatchTier:
+    """Defaults of the API server for cards with at least ``min_gib`` of memory."""
+
+    min_gib: int
+    max_num_batched_tokens: int
+    max_num_seqs: int
+    not_for: tuple = ()  # parts of card names, lower case
+
+
+@dataclass(frozen=True)
+class Release:
+    minor: int
+    gpu_memory_utilization: float
+    tiers: tuple  # of BatchTier, largest first
+    graphs_in_budget: bool  # is an estimate for CUDA graphs taken off before the KV cache is sized?
+    sampler_bytes: int  # transient bytes a sequence and vocabulary entry while sampling
+    persistent_sampler_bytes: float  # the same, but held for good
+    async_scheduling: bool = True  # a second batch is in flight: sliding windows keep that much more
+    block_size: int = 16
+    mla_block_size: int = 64
+    cpu_block_size: int = 128
+    cpu_max_num_batched_tokens: int = 2048
+    cpu_max_num_seqs: int = 128
+    min_compute_capability: tuple = (7, 5)  # the CUDA 13 wheels carry nothing older
+
+
+_SMALL = BatchTier(0, 2048, 256)
+_LARGE = BatchTier(70, 8192, 1024, ("a100", "gb10"))
+_HUGE = BatchTier(160, 16384, 1024)
+
+_R26 = Release(
+    minor=26,
+    gpu_memory_utilization=0.9,
+    tiers=(_LARGE, _SMALL),
+    # 0.26.0 on H200 leaves no room for graphs in the budget of the rows of tests/unit (8B, TP 2: 0.77 GiB in all)
+    graphs_in_budget=False,
+    sampler_bytes=6,
+    persistent_sampler_bytes=0.0,
+)
+_R30 = replace(
+    _R26,
+    minor=30,
+    gpu_memory_utilization=0.92,
+    tiers=(_HUGE, _LARGE, _SMALL),
+    graphs_in_budget=True,
+    sampler_bytes=10,
+    persistent_sampler_bytes=4.125,
+)
+OLDEST, NEWEST = 26, 33
+RELEASES = {m: replace(_R26 if m < 30 else _R30, minor=m) for m in range(OLDEST, NEWEST + 1)}
+
+
+def release_for(version: str) -> tuple[Release, Optional[str]]:
+    """The data for a release, and a warning where it is newer than any known one."""
+    found = re.match(r"v?(\d+)\.(\d+)(?:[.\-+a-z]|$)", str(version).strip())
+    if not found:
+        raise InputError(f"vllm_version {version!r} is not a version: give one like 0.32.0")
+    major, minor = int(found.group(1)), int(found.group(2))
+    if major == 0 and minor < OLDEST:
+        raise InputError(
+            f"vllm_version {version} is too old to be planned: use 0.{OLDEST} or newer (0.30 or newer is advised)"
+        )
+    if major > 0 or minor > NEWEST:
+        return RELEASES[NEWEST], (
+            f"vLLM {version} is newer than what the planner knows (0.{OLDEST} to 0.{NEWEST}): planned as 0.{NEWEST}, compare with verify"
+        )
+    return RELEASES[minor], None
+
+
+def batch_tier(release: Release, nvml_total_bytes: int, name: str) -> BatchTier:
+    low = name.lower()
+    for tier in release.tiers:
+        if nvml_total_bytes >= tier.min_gib * GIB and not any(part in low for part in tier.not_for):
+            return tier
+    return _SMALL
