@@ -48,7 +48,6 @@ attributes:
 notes:
   - Run it as root, since NVML hides the processes and names of other users from an ordinary one.
 seealso:
-  - module: gpuserve.inference.model_info
   - module: gpuserve.inference.topology_plan
 """
 
