@@ -13,9 +13,13 @@ need() { command -v "$1" >/dev/null || missing+=("${@:2}"); } # COMMAND PACKAGE.
 for group in "$@"; do
     case $group in
         python)
-            python=$(tools/python.sh 2>/dev/null) || missing+=(python3)
-            # Debian splits venv's ensurepip off into a package of its own
-            "${python:-false}" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+            if python=$(tools/python.sh 2>/dev/null); then
+                # Debian splits the bundled pip off into a package of its own
+                "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+                    missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
+            elif [ -z "${PYTHON:-}" ]; then # an interpreter named by hand is not replaced
+                if command -v python3 >/dev/null; then missing+=(python3.11 python3.11-venv); else missing+=(python3 python3-venv); fi
+            fi
             ;;
         test) need gcc gcc libc6-dev; need git git ;;
         machine) need systemd-nspawn systemd-container; need debootstrap debootstrap; need ip iproute2 ;;

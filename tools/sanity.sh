@@ -24,6 +24,7 @@ export_collection "$copy"
 export HOME=$home ANSIBLE_COLLECTIONS_PATH=$copy
 cd "$copy/ansible_collections/gpuserve/inference"
 unset ANSIBLE_CONFIG # it belongs to work from the checkout
+export PIP_QUIET=1
 
 check "ansible-test sanity" ansible-test sanity --python "$version" --color no "$@"
 [ $# -gt 0 ] || check "ansible-test units" ansible-test units --python "$version" --color no

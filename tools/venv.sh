@@ -10,19 +10,25 @@ requirements=(tests/requirements-controller.txt)
 [ "$level" = base ] || requirements+=(tests/requirements-lint.txt tests/requirements-unit.txt tests/requirements-molecule.txt)
 
 # the place is part of the stamp, because the scripts in bin/ name their interpreter by full path
-wanted() { { pwd; echo "${PYTHON:-}"; cat "${requirements[@]}" tests/constraints.txt; } | sha256sum | cut -d' ' -f1; }
+wanted() { { pwd; cat "${requirements[@]}" tests/constraints.txt; } | sha256sum | cut -d' ' -f1; }
+
+version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
 
 stamp=.venv/.stamp-$level
 hash=$(wanted)
-if [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && .venv/bin/python -c '' 2>/dev/null; then
-    exit 0
+current=$(version .venv/bin/python)
+# without PYTHON an environment that works is kept, whichever interpreter it was made with
+python=${PYTHON:-.venv/bin/python}
+if [ -n "$current" ] && [ "$(version "$python")" = "$current" ]; then
+    [ "$(cat "$stamp" 2>/dev/null)" != "$hash" ] || exit 0
+else
+    current=
 fi
 
 started=$SECONDS
 tools/deps.sh python
-python=$(tools/python.sh)
-here=$(.venv/bin/python -c 'import sys; print(sys.version_info[:2])' 2>/dev/null || true)
-if [ "$here" != "$("$python" -c 'import sys; print(sys.version_info[:2])')" ] || ! .venv/bin/pip --version >/dev/null 2>&1; then
+if [ -z "$current" ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    python=$(tools/python.sh)
     echo ".venv: new environment with $python"
     rm -rf .venv
     "$python" -m venv .venv

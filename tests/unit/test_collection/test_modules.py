@@ -17,16 +17,29 @@ PREFIX = "gpuserve.inference."
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
 
 
-def constants(module):
-    """The documentation as text, read without importing the module."""
-    tree = ast.parse((ROOT / "plugins" / "modules" / f"{module}.py").read_text(encoding="utf-8"))
+def texts(kind, name):
+    """The documentation as text, read without importing the file: DOCUMENTATION, EXAMPLES, or a fragment's parts."""
+    tree = ast.parse((ROOT / "plugins" / kind / f"{name}.py").read_text(encoding="utf-8"))
     return {
         target.id: node.value.value
-        for node in tree.body
+        for node in ast.walk(tree)
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+
+
+def constants(module):
+    return texts("modules", module)
+
+
+def documented_options(module):
+    documentation = yaml.safe_load(constants(module)["DOCUMENTATION"])
+    options = set(documentation.get("options") or {})
+    for fragment in documentation.get("extends_documentation_fragment") or []:
+        name, _dot, part = fragment[len(PREFIX) :].partition(".")
+        options |= set(yaml.safe_load(texts("doc_fragments", name)[part.upper() or "DOCUMENTATION"]).get("options") or {})
+    return options
 
 
 def tasks_of(examples):
@@ -41,7 +54,7 @@ def test_there_are_modules():
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_run_this_module_with_options_it_has(module):
     text = constants(module)
-    documented = set(yaml.safe_load(text["DOCUMENTATION"]).get("options") or {})
+    documented = documented_options(module)
     used = [task[PREFIX + module] for task in tasks_of(text["EXAMPLES"]) if PREFIX + module in task]
     assert used, f"no example of {PREFIX}{module}"
     for arguments in used:
