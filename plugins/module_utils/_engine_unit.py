@@ -89,9 +89,15 @@ def journal(run: _host.Run, unit: str, invocation: str = "", grep: str = "", lin
     return ""
 
 
-def port_holder(port: int, listeners: Callable[[], list[dict[str, Any]]] = _host.listeners) -> Optional[dict[str, Any]]:
-    """Who listens on a TCP port: pid, process and unit; None where nobody does, or it cannot be seen."""
-    return next((row for row in listeners() if row["port"] == port and row["pid"]), None)
+def port_holder(
+    host: str, port: int, listeners: Callable[[], list[dict[str, Any]]] = _host.listeners
+) -> Optional[dict[str, Any]]:
+    """Who listens there: pid, process and unit; None where nobody does, or it cannot be seen."""
+    rows = [row for row in listeners() if row["port"] == port and row["pid"]]
+    exact = [row for row in rows if row["address"] == host]
+    named = not host.replace(".", "").isdigit()  # a name, or IPv6: any address of that port may be meant
+    wide = [row for row in rows if named or row["address"] in ("0.0.0.0", "::", "ipv6")]
+    return next(iter(exact + wide), None)
 
 
 def holder_text(row: dict[str, Any]) -> str:

@@ -37,11 +37,14 @@ class Target:
     unit: str = ""
     served_model_name: str = ""
     task: str = "generate"  # generate | embed
+    scheme: str = "http"
+    verify: bool = True
+    gateway: bool = False  # the balancer before the engines: it has models and answers, but no health of its own
     expected: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
-        return f"unix:{self.unix_socket}" if self.unix_socket else address_of(self.host, self.port)
+        return f"unix:{self.unix_socket}" if self.unix_socket else address_of(self.host, self.port, self.scheme)
 
     @property
     def place(self) -> str:
@@ -68,6 +71,9 @@ def targets_from(rows: Sequence[Mapping[str, Any]]) -> list[Target]:
                 str(row.get("unit") or ""),
                 str(row.get("served_model_name") or ""),
                 str(row.get("task") or "generate"),
+                str(row.get("scheme") or "http"),
+                bool(row.get("validate_certs", True)),
+                bool(row.get("gateway")),
                 row.get("expected") or {},
             )
         )
@@ -140,13 +146,13 @@ class _Watch:
         self._host = host
         self._prompt = prompt
         self._patience = patience
-        self._client = EngineClient(target.address, api_key, patience.request)
+        self._client = EngineClient(target.address, api_key, patience.request, target.verify)
         self._first_restarts: Optional[int] = None
         self._crashes = 0
         self._crash = ""  # what the last crash was, should it not be the end yet
         self._invocation = ""  # of the run seen last: the journal to read once systemd has started another
         self._owner_checked = False
-        self._figures = KvCache()
+        self._figures: Optional[KvCache] = None
 
     # ---- systemd
 
@@ -181,7 +187,7 @@ class _Watch:
         out = self.outcome
         line = cause.line
         if cause.kind == "port_in_use" and self.target.port:
-            holder = _engine_unit.port_holder(self.target.port, self._host.listeners)
+            holder = _engine_unit.port_holder(self.target.host, self.target.port, self._host.listeners)
             line = f"port {self.target.port} is in use" + (f" by {_engine_unit.holder_text(holder)}" if holder else "")
         out.stage, out.advice, out.cause = "unit", cause.advice, cause.kind
         out.error = line if line == what else f"{what}: {line}"
@@ -207,13 +213,10 @@ class _Watch:
         client = self._client
         client.timeout = max(0.1, min(self._patience.request, left))
         try:
-            out.stage = "health"
-            status = client.health()
-            if 300 <= status < 500:  # vLLM's is open to all and answers 200 or 503
-                raise NotAnEngine(f"/health answered {status}")
-            if status != 200:
-                raise EngineError(f"/health answered {status}")
-            self._check_owner()
+            if not target.gateway:
+                out.stage = "health"
+                self._check_health()
+                self._check_owner()
             out.stage = "model"
             out.models = client.models()
             model = self._model()
@@ -223,7 +226,7 @@ class _Watch:
                 client.embedding(model, self._prompt, answer)
             else:
                 client.completion(model, self._prompt, 1, 0.0, answer)
-            self._figures = self._read_metrics()
+            self._figures = None if target.gateway else self._read_metrics()
             out.stage, out.ready, out.error = "ready", True, ""
         except NotAnEngine as exc:
             self._foreign(f"{target.place} answers, but not as vLLM: {exc}")
@@ -244,12 +247,19 @@ class _Watch:
         except EngineError as exc:
             out.error = str(exc)
 
+    def _check_health(self) -> None:
+        status = self._client.health()
+        if 300 <= status < 500:  # vLLM's is open to all and answers 200 or 503
+            raise NotAnEngine(f"/health answered {status}")
+        if status != 200:
+            raise EngineError(f"/health answered {status}")
+
     def _check_owner(self) -> None:
         """A process left over from earlier may answer on the port, even with the right model."""
         target = self.target
         if self._owner_checked or not target.unit or not target.port or target.unix_socket:
             return
-        holder = _engine_unit.port_holder(target.port, self._host.listeners)
+        holder = _engine_unit.port_holder(target.host, target.port, self._host.listeners)
         if holder and holder["unit"] != target.unit:
             raise _Fatal(
                 f"{target.place} is answered by {_engine_unit.holder_text(holder)}, not by {target.unit};"
@@ -270,7 +280,7 @@ class _Watch:
         out = self.outcome
         holder = None
         if self.target.port and not self.target.unix_socket:
-            holder = _engine_unit.port_holder(self.target.port, self._host.listeners)
+            holder = _engine_unit.port_holder(self.target.host, self.target.port, self._host.listeners)
         out.error = f"{what}; {self.target.place} is held by {_engine_unit.holder_text(holder)}" if holder else what
         out.fatal, out.cause = True, "foreign"
 
@@ -284,6 +294,8 @@ class _Watch:
     def compare(self) -> None:
         """The engine's own figures beside the plan's; from the journal where the metrics lack them."""
         figures = self._figures
+        if figures is None:
+            return
         if figures.kv_cache_tokens is None and self.target.unit and self._invocation:
             text = _engine_unit.journal(
                 self._host.run, self.target.unit, self._invocation, "KV cache size|Maximum concurrency"

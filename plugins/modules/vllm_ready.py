@@ -62,6 +62,23 @@ options:
           - generate
           - embed
         default: generate
+      scheme:
+        description: How it is spoken to. The engines of this collection speak plain HTTP, its gateway may speak HTTPS.
+        type: str
+        choices:
+          - http
+          - https
+        default: http
+      validate_certs:
+        description: Whether the certificate must be valid for O(instances[].host), with O(instances[].scheme=https).
+        type: bool
+        default: true
+      gateway:
+        description:
+          - Whether this is not an engine but the gateway in front of the engines.
+          - Its health route and its metrics are then left alone, and only the model and the answer are asked for.
+        type: bool
+        default: false
       expected:
         description: What the plan predicted for the instance.
         type: dict
@@ -125,6 +142,18 @@ EXAMPLES = r"""
     timeout: 1200
   register: engines
 
+- name: Ask through the public door
+  gpuserve.inference.vllm_ready:
+    instances:
+      - name: door
+        port: 443
+        scheme: https
+        validate_certs: false
+        gateway: true
+        served_model_name: llama-3.1-8b
+    api_key_file: /etc/gpuserve/probe.key
+    timeout: 30
+
 - name: Show how far the plan was off
   ansible.builtin.debug:
     msg: "{{ engines.instances | map(attribute='kv.difference_percent') }}"
@@ -171,7 +200,7 @@ instances:
         num_gpu_blocks:
           description: Blocks of the cache.
           type: int
-          returned: when ready
+          returned: when ready and not a gateway
         block_size:
           description: Tokens in one block.
           type: int
@@ -247,6 +276,9 @@ def main() -> None:
                     "unit": {"type": "str"},
                     "served_model_name": {"type": "str"},
                     "task": {"type": "str", "choices": ["generate", "embed"], "default": "generate"},
+                    "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},
+                    "validate_certs": {"type": "bool", "default": True},
+                    "gateway": {"type": "bool", "default": False},
                     "expected": {
                         "type": "dict",
                         "options": {"kv_cache_tokens": {"type": "int"}, "num_gpu_blocks": {"type": "int"}},
