@@ -23,6 +23,8 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_kv impor
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, scheme_of, total_bytes
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
+MANIFEST = ".gpuserve-model.json"  # what model_fetch writes when a download is complete
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -82,6 +84,9 @@ def read_model(
     if multimodal and weights.source == "config":
         weights.warnings.append("the vision or audio part's weights are estimated; with the files here they are exact")
     length, more = conf.max_length(fields, config, directory)
+    manifest = conf.read_json(directory / MANIFEST)
+    if isinstance(manifest, dict):
+        name, revision = name or str(manifest.get("repo") or ""), revision or str(manifest.get("revision") or "")
     return Model(
         architecture=architecture,
         dtype=dtype,

@@ -286,8 +286,8 @@ def quantization_of(config: Mapping[str, Any], text: Mapping[str, Any], director
     if not found:
         return {}
     out = dict(found)
-    inner = out.get("quantization") if isinstance(out.get("quantization"), dict) else {}
-    algo = str(inner.get("quant_algo") or out.get("quant_algo") or "").upper()
+    inner = out.get("quantization")
+    algo = str((inner.get("quant_algo") if isinstance(inner, dict) else "") or out.get("quant_algo") or "").upper()
     method = str(out.get("quant_method") or "").lower().replace("compressed_tensors", "compressed-tensors")
     if algo and method in ("", "modelopt"):
         method = {"NVFP4": "modelopt_fp4", "MIXED_PRECISION": "modelopt_mixed"}.get(algo, "modelopt")

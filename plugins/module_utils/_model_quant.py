@@ -129,7 +129,8 @@ def scheme_of(config: Mapping[str, Any]) -> Scheme:
 def _compressed(config: Mapping[str, Any], ignored: tuple[str, ...]) -> Scheme:
     groups = config.get("config_groups")
     first = next((g for g in groups.values() if isinstance(g, dict)), {}) if isinstance(groups, dict) else {}
-    weights = first.get("weights") if isinstance(first.get("weights"), dict) else {}
+    stated = first.get("weights")
+    weights: dict[str, Any] = stated if isinstance(stated, dict) else {}
     bits = _number(weights, "num_bits", default=8)
     if config.get("format") == "dense":
         bits = 16

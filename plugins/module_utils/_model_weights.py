@@ -118,12 +118,18 @@ def shard_names(directory: Path) -> tuple[list[str], list[str]]:
     With an index, only its files count (weight_utils.filter_duplicate_safetensors_files): Mistral's repositories hold
     the same weights once more as consolidated*.safetensors.
     """
-    present = sorted(p.name for p in directory.glob("*.safetensors"))
-    index = read_json(directory / INDEX)
+    return choose_shards(
+        [p.name for p in directory.glob("*.safetensors")], read_json(directory / INDEX), str(directory)
+    )
+
+
+def choose_shards(present: list[str], index: Any, where: str) -> tuple[list[str], list[str]]:
+    """Of the files present, those to load by the index, and those it names that are missing."""
+    present = sorted(present)
     if isinstance(index, dict) and isinstance(index.get("weight_map"), dict) and index["weight_map"]:
         wanted = sorted({str(v) for v in index["weight_map"].values()})
         if any("/" in name or name.startswith("..") for name in wanted):
-            raise ModelError(f"{directory / INDEX}: names files outside the model's directory; do not use this model")
+            raise ModelError(f"{where}: {INDEX} names files outside the model's directory; do not use this model")
         return [n for n in wanted if n in present], [n for n in wanted if n not in present]
     model = [n for n in present if n.startswith("model")]
     return (model if model and any(n.startswith("consolidated") for n in present) else present), []
@@ -161,7 +167,9 @@ def is_draft(name: str, layers: int) -> bool:
     if re.search(r"(^|\.)mtp(\.|_)", name):
         return True
     found = re.search(r"(^|\.)layers\.(\d+)\.", name)
-    return bool(found) and not re.search(r"vision|visual|audio", name) and int(found.group(2)) >= layers > 0
+    if not found or re.search(r"vision|visual|audio", name):
+        return False
+    return int(found.group(2)) >= layers > 0
 
 
 def held_bytes(name: str, dtype: str, shape: tuple[int, ...], served: str) -> int:
