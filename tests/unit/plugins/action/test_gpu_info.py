@@ -33,12 +33,13 @@ class Host:
         self.remote_tmp = folder / "remote_tmp"
         self.config = folder / "ansible.cfg"
         self.config.write_text("[defaults]\n", encoding="ascii")
+        self.name = "localhost"
         self.said = ""
 
     def gpu_info(self, source: Optional[str], *options: str, **environment: str) -> tuple[bool, dict[str, Any]]:
         done = subprocess.run(
             [
-                sys.executable, "-m", "ansible.cli.adhoc", "localhost", "-m", "gpuserve.inference.gpu_info",
+                sys.executable, "-m", "ansible.cli.adhoc", self.name, "-m", "gpuserve.inference.gpu_info",
                 "-e", f"ansible_python_interpreter={self.python}", *options,
             ],
             env={
@@ -85,6 +86,20 @@ def test_host_without_pynvml_borrows_the_controllers(host: Host, options: tuple[
     assert (result["driver_version"], result["cuda_driver_version"]) == ("580.95.05", "13.0")
     assert isinstance(result["pci_cards"], list)
     assert host.remote_tmp.is_dir()  # what was lent went there
+    assert host.left_behind() == []
+
+
+def test_over_ssh(host: Host) -> None:
+    """The ssh connection plugin with its own ways of transfer; in place of ssh, a script that stays on this machine."""
+    ssh = host.folder / "ssh"
+    ssh.write_text('#!/bin/sh\nfor command; do :; done\nexec sh -c "$command"\n', encoding="ascii")
+    ssh.chmod(0o755)
+    host.name = "server"
+    settings = {"ansible_ssh_executable": str(ssh), "ansible_ssh_transfer_method": "piped", "ansible_ssh_args": ""}
+    ok, result = host.gpu_info("h200x2", "-i", "server,", "-c", "ssh", "-e", json.dumps(settings))
+    assert ok, result
+    assert len(result["gpus"]) == 2
+    assert host.remote_tmp.is_dir()
     assert host.left_behind() == []
 
 
