@@ -13,6 +13,7 @@ import re
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._preflight import parse_listen
 from ansible_collections.gpuserve.inference.plugins.module_utils._units import DIGEST_VARIABLE, unit_name
 
 CONFIG_DIR = "/etc/gpuserve"
@@ -73,21 +74,33 @@ def instance_files(
     return {"files": files, "units": units, "purge": list(PURGE), "targets": ready_targets(plan)}
 
 
-def ready_targets(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What vllm_ready has to ask of a plan's instances."""
+def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any]]:
+    """What vllm_ready has to ask of a plan's instances, and of the gateway where ``door`` says where it listens."""
     tasks = plan.get("model", {}).get("tasks") or ["generate"]
     prediction = plan.get("prediction", {})
     # a rehearsal predicts for cards, but its engines are sized for the processor
     expected = {} if plan.get("device") == "cpu" else {"kv_cache_tokens": prediction.get("kv_cache_tokens")}
-    return [
+    common = {"served_model_name": plan.get("model", {}).get("served_model_name", ""), "task": tasks[0]}
+    targets = [
         {
+            **common,
             "name": instance["name"],
-            "host": "127.0.0.1" if instance.get("host") in ("", "0.0.0.0", "::", None) else instance["host"],
+            "host": reachable(instance.get("host") or ""),
             "port": instance["port"],
             "unit": unit_name(instance["name"]),
-            "served_model_name": plan.get("model", {}).get("served_model_name", ""),
-            "task": tasks[0],
             "expected": {key: value for key, value in expected.items() if value},
         }
         for instance in plan["instances"]
     ]
+    listen = parse_listen(door) if door else None
+    if listen:
+        # the gateway forwards neither /health nor /metrics
+        targets.append(
+            {**common, "name": "gateway", "host": reachable(listen[0]), "port": listen[1], "health": False}
+        )
+    return targets
+
+
+def reachable(address: str) -> str:
+    """Where a service that listens on ``address`` is reached from its own host."""
+    return "127.0.0.1" if address in ("", "0.0.0.0", "*", "::", "[::]", "localhost") else address.strip("[]")

@@ -1,0 +1,25 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+
+class ActionModule(ActionBase):
+    """Prints a text in one piece, so that those of several hosts do not mix."""
+
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(argument_spec={"text": {"type": "str", "required": True}})
+        host = (task_vars or {}).get("inventory_hostname", "")
+        lines = options["text"].rstrip("\n").splitlines()
+        Display().display("\n".join([f"{host}:", *(f"  {line}".rstrip() for line in lines)]))
+        result.update(changed=False)
+        return result
