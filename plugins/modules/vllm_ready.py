@@ -281,7 +281,10 @@ def main() -> None:
                     "gateway": {"type": "bool", "default": False},
                     "expected": {
                         "type": "dict",
-                        "options": {"kv_cache_tokens": {"type": "int"}, "num_gpu_blocks": {"type": "int"}},
+                        "options": {
+                            "kv_cache_tokens": {"type": "int", "no_log": False},
+                            "num_gpu_blocks": {"type": "int"},
+                        },
                     },
                 },
                 "required_one_of": [("port", "unix_socket")],
