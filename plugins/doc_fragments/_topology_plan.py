@@ -21,7 +21,9 @@ options:
     elements: list
     default: []
   model:
-    description: The model, as M(gpuserve.inference.model_info) returns it under RV(gpuserve.inference.model_info#module:model).
+    description:
+      - The model, as M(gpuserve.inference.model_info) returns it under
+        RV(gpuserve.inference.model_info#module:model).
     type: dict
     required: true
   workload:
@@ -32,7 +34,8 @@ options:
         requests of C(input_tokens) plus C(output_tokens), shared by all replicas.
       - "Where only a word is given, every replica must hold: one request of 8192 tokens for V(latency), 8 of 2048 for
         V(mixed), 16 of 2048 for V(throughput), shortened to what the model allows. A card that holds the weights but
-        not that is no fit for a replica. If no topology fits by that measure, the best one that starts is planned, with a warning."
+        not that is no fit for a replica. If no topology fits by that measure, the best one that starts is planned,
+        with a warning."
     type: raw
     default: mixed
   single_endpoint:
@@ -84,7 +87,8 @@ options:
     type: int
     default: 0
   max_num_batched_tokens:
-    description: Tokens an instance works on in one step. V(0) takes what the release defaults to on such a card.
+    description:
+      - Tokens an instance works on in one step. V(0) takes what the release defaults to on such a card.
     type: int
     default: 0
   kv_cache_dtype:
@@ -96,7 +100,8 @@ options:
     type: bool
     default: false
   vllm_version:
-    description: The vLLM release to plan for, from 0.26. A release newer than the planner knows is planned with a warning.
+    description:
+      - The vLLM release to plan for, from 0.26. A release newer than the planner knows is planned with a warning.
     type: str
     default: 0.32.0
   base_port:

@@ -10,8 +10,8 @@ short_description: Show a plan as a table
 version_added: 0.1.0
 author: gpuserve contributors (@gpuserve)
 description:
-  - Turns a plan of M(gpuserve.inference.topology_plan) into text of at most 100 columns. It shows the topology and its reason, the
-    instances, the memory of a card, every candidate with why it was or was not chosen, and the warnings.
+  - Turns a plan of M(gpuserve.inference.topology_plan) into text of at most 100 columns. It shows the topology and its
+    reason, the instances, the memory of a card, every candidate with why it was or was not chosen, and the warnings.
 options:
   _input:
     description: The plan, as RV(gpuserve.inference.topology_plan#module:plan).

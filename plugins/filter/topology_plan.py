@@ -31,7 +31,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The plan, as M(gpuserve.inference.topology_plan) returns it under RV(gpuserve.inference.topology_plan#module:plan).
+  description:
+    - The plan, as M(gpuserve.inference.topology_plan) returns it under
+      RV(gpuserve.inference.topology_plan#module:plan).
   type: dict
 """
 

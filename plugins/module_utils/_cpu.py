@@ -73,7 +73,8 @@ def core_list(cores: Sequence[int]) -> str:
 def _cores(request: PlanRequest, why: str) -> tuple[int, ...]:
     if not request.cpus:
         raise InputError(
-            f"host.cpus is missing: {why} needs the host's cores, give host: {{cpus: number or list of core ids, memory_bytes: ...}}"
+            f"host.cpus is missing: {why} needs the host's cores, give host: "
+            f"{{cpus: number or list of core ids, memory_bytes: ...}}"
         )
     return request.cpus
 
@@ -99,7 +100,8 @@ def plan_cpu(request: PlanRequest, release: Release, warnings: tuple[str, ...]) 
         )
     if tp * replicas > len(cores):
         raise InputError(
-            f"{replicas} x TP{tp} needs at least {tp * replicas} cores, the host has {len(cores)}: lower replicas or tensor_parallel_size"
+            f"{replicas} x TP{tp} needs at least {tp * replicas} cores, the host has {len(cores)}: lower replicas "
+            "or tensor_parallel_size"
         )
     problem = split_problem(model, tp)
     if problem:
@@ -123,8 +125,10 @@ def plan_cpu(request: PlanRequest, release: Release, warnings: tuple[str, ...]) 
     if longest < wanted:
         need = weights + RUNTIME_BYTES + kv.bytes_for(1, wanted)
         raise PlanError(
-            f"{model.name or model.architecture} does not fit on this host's CPU memory: {ranks} rank{'s' if ranks > 1 else ''} of {need / GIB:.1f} GiB each "
-            f"(one request of {wanted:,} tokens) against {request.host_memory_bytes * HOST_SHARE / GIB:.1f} GiB usable"
+            f"{model.name or model.architecture} does not fit on this host's CPU memory: {ranks} "
+            f"rank{'s' if ranks > 1 else ''} of {need / GIB:.1f} GiB each "
+            f"(one request of {wanted:,} tokens) against {request.host_memory_bytes * HOST_SHARE / GIB:.1f} GiB "
+            "usable"
         )
     length = request.max_model_len or (limit if longest >= limit else longest // 256 * 256 or longest)
     space = min(room_gib, max(-(-kv.bytes_for(1, length) // GIB), USUAL_KV_GIB))
@@ -159,7 +163,8 @@ def plan_cpu(request: PlanRequest, release: Release, warnings: tuple[str, ...]) 
         made.append(Instance(f"cpu{n}", tuple(Card(c) for c in ()), port, env, tuple(args), host))
     topology = "data_parallel" if tp == 1 else "tensor_parallel" if replicas == 1 else "hybrid"
     reason = (
-        f"CPU serving: {replicas} instance{'s' if replicas > 1 else ''} over {len(cores)} core{'s' if len(cores) > 1 else ''}, "
+        f"CPU serving: {replicas} instance{'s' if replicas > 1 else ''} over {len(cores)} "
+        f"core{'s' if len(cores) > 1 else ''}, "
         f"{weights / GIB:.1f} GiB of weights and {space} GiB of KV cache a rank."
     )
     notes = list(warnings) + ["the CPU engine serves: expect a small fraction of a card's speed"]
@@ -234,7 +239,10 @@ def rehearse(plan: Plan, request: PlanRequest, release: Release) -> Plan:
         "max_num_seqs": seqs,
         "max_num_batched_tokens": batched,
     }
-    note = "rehearsal: the plan is for the cards, but the CPU engine runs it; memory and speed shown are those of the cards"
+    note = (
+        "rehearsal: the plan is for the cards, but the CPU engine runs it; memory and speed shown are those of "
+        "the cards"
+    )
     ranks = plan.replicas * tp
     notes = list(plan.warnings) + [note]
     if len(cores) < ranks:

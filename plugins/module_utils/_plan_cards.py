@@ -43,7 +43,7 @@ class Unit:
     @property
     def kind(self) -> tuple[str, int]:
         """Cards of one kind may share a replica."""
-        return self.name, self.cuda_total // (GIB // 4)
+        return self.name, round(self.nvml_total / GIB)
 
     @property
     def label(self) -> str:

@@ -121,7 +121,10 @@ def why_not_chosen(w: Weighed, chosen: Optional[Weighed], request: PlanRequest) 
         return f"fits, but {shape(chosen)} splits the model over more cards as asked"
     if w.tp > chosen.tp:
         ours, theirs = chosen.prediction.get("tpot_ms"), w.prediction.get("tpot_ms")
-        text = f"fits, but {cards_text(chosen.tp)} already hold{'s' if chosen.tp == 1 else ''} a replica; splitting further adds a synchronisation between cards in every layer"
+        text = (
+            f"fits, but {cards_text(chosen.tp)} already hold{'s' if chosen.tp == 1 else ''} a replica; "
+            "splitting further adds a synchronisation between cards in every layer"
+        )
         if ours and theirs and request.workload.name == "latency":
             text += f" ({theirs:g} ms a token against {ours:g})"
         return text

@@ -126,10 +126,14 @@ class Fitter:
             problem = f"{parts} exceed the {gib(rank.budget)} usable of a card by {gib(-left)}"
         elif not starts:
             short = rank.kv.bytes_for(1, need_len)
-            problem = f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, one request of {need_len:,} tokens needs {gib(short)}: {gib(short - left)} short"
+            problem = (
+                f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, one request of {need_len:,} "
+                f"tokens needs {gib(short)}: {gib(short - left)} short"
+            )
         elif not serves:
             problem = (
-                f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, {request.workload.name} work ({share} x {typical:,} tokens) "
+                f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, {request.workload.name} work "
+                f"({share} x {typical:,} tokens) "
                 f"needs {gib(needed)}: {gib(needed - left)} short"
             )
         if problem and lowered:

@@ -24,12 +24,14 @@ def check_ports(request: PlanRequest, count: int) -> None:
     last = request.base_port + count - 1
     if last > 65535:
         raise InputError(
-            f"base_port {request.base_port}: {count} instances would reach port {last}, 65535 is the last: lower it (vllm_base_port)"
+            f"base_port {request.base_port}: {count} instances would reach port {last}, 65535 is the last: lower "
+            "it (vllm_base_port)"
         )
     for port in range(request.base_port, last + 1):
         if port in request.reserved_ports:
             raise InputError(
-                f"base_port {request.base_port}: {count} instance{'s' if count > 1 else ''} would take port {port}, which is reserved: "
+                f"base_port {request.base_port}: {count} instance{'s' if count > 1 else ''} would take port "
+                f"{port}, which is reserved: "
                 "choose another base_port (vllm_base_port)"
             )
 

@@ -130,9 +130,8 @@ class PlanRequest:
         given = {k: v for k, v in options.items() if v is not None}
         unknown = sorted(set(given) - set(OPTIONS))
         if unknown:
-            raise InputError(
-                f"unknown option {unknown[0]!r}{_suggest(unknown[0], OPTIONS)}; known are: {', '.join(OPTIONS)}"
-            )
+            near = _suggest(unknown[0], OPTIONS)
+            raise InputError(f"unknown option {unknown[0]!r}{near or ': known are ' + ', '.join(OPTIONS)}")
         if not isinstance(given.get("model"), Mapping):
             raise InputError("model: a dictionary is needed, as model_info returns it under `model`")
         model = Model.from_dict(given["model"])
@@ -143,12 +142,14 @@ class PlanRequest:
         workload = _workload(given.get("workload", "mixed"))
         if workload.given and max_len and workload.tokens > max_len:
             raise InputError(
-                f"workload: input_tokens + output_tokens = {workload.tokens} does not go into max_model_len {max_len}: raise max_model_len or shorten the requests"
+                f"workload: input_tokens + output_tokens = {workload.tokens} does not go into max_model_len "
+                f"{max_len}: raise max_model_len or shorten the requests"
             )
         utilization = _number(given.get("gpu_memory_utilization", 0.0), "gpu_memory_utilization")
         if not 0.0 <= utilization <= 1.0:
             raise InputError(
-                f"gpu_memory_utilization {utilization:g} is out of range: give a share above 0 and up to 1, such as 0.92 (0 takes the default)"
+                f"gpu_memory_utilization {utilization:g} is out of range: give a share above 0 and up to 1, such "
+                "as 0.92 (0 takes the default)"
             )
         extra, notes = check_extra_args(_list(given.get("extra_args", ()), "extra_args"))
         cpus, memory = _host(given.get("host"))
@@ -156,7 +157,8 @@ class PlanRequest:
         batched = _whole(given.get("max_num_batched_tokens", 0), "max_num_batched_tokens", 0, 1 << 22)
         if seqs and batched and batched < seqs:
             raise InputError(
-                f"max_num_batched_tokens {batched} is below max_num_seqs {seqs}: every sequence needs at least one token a step"
+                f"max_num_batched_tokens {batched} is below max_num_seqs {seqs}: every sequence needs at least "
+                "one token a step"
             )
         return cls(
             model=model,
@@ -322,11 +324,13 @@ def _max_model_len(value: Any, model: Model) -> int:
         length = _whole(value, "max_model_len", 1, 1 << 30)
     except InputError:
         raise InputError(
-            f"max_model_len {value!r} is not usable: give 'auto' or a whole number of tokens of at least 1, such as 8192"
+            f"max_model_len {value!r} is not usable: give 'auto' or a whole number of tokens of at least 1, such "
+            "as 8192"
         ) from None
     if 0 < model.max_position_embeddings < length:
         raise InputError(
-            f"max_model_len {length} is beyond the model's {model.max_position_embeddings}: lower it (VLLM_ALLOW_LONG_MAX_MODEL_LEN is not used)"
+            f"max_model_len {length} is beyond the model's {model.max_position_embeddings}: lower it "
+            "(VLLM_ALLOW_LONG_MAX_MODEL_LEN is not used)"
         )
     return length
 
@@ -382,7 +386,8 @@ def _links(value: Any, count: int) -> tuple[tuple[Link, ...], ...]:
         return ()
     if len(rows) != count or any(not isinstance(r, (list, tuple)) or len(r) != count for r in rows):
         raise InputError(
-            f"links must have one row and one column for each of the {count} cards in gpus: give it as gpu_info returned it, or leave it out"
+            f"links must have one row and one column for each of the {count} cards in gpus: give it as gpu_info "
+            "returned it, or leave it out"
         )
     out = []
     for row in rows:
@@ -450,7 +455,8 @@ def _check_model(model: Model) -> None:
             value = getattr(group, name)
             if not isinstance(value, int) or value < 0:
                 raise InputError(
-                    f"model.kv_layout: {name} of a {group.kind} group is {value!r}: it must be a whole number of at least 0"
+                    f"model.kv_layout: {name} of a {group.kind} group is {value!r}: it must be a whole number of "
+                    "at least 0"
                 )
         if group.kind not in ("full", "sliding", "chunked", "mla", "mamba"):
             raise InputError(

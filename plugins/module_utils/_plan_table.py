@@ -113,7 +113,8 @@ def _memory(plan: Mapping[str, Any]) -> list[str]:
     if tokens is not None:
         margin = f" (+- {p['margin_percent']:g} %)" if p.get("margin_percent") is not None else ""
         lines += _wrap(
-            f"KV cache of an instance: {tokens:,} tokens{margin}, {concurrency:.2f} requests of {plan.get('max_model_len'):,} tokens at once",
+            f"KV cache of an instance: {tokens:,} tokens{margin}, {concurrency:.2f} requests of "
+            f"{plan.get('max_model_len'):,} tokens at once",
             "  ",
             "  ",
         )

@@ -95,6 +95,6 @@ def _mixed_text(units: tuple[Unit, ...], tp: int, replicas: int) -> str:
         name = f"{unit.name} {gib(unit.cuda_total)}"
         counts[name] = counts.get(name, 0) + 1
     have = ", ".join(f"{n} x {name}" for name, n in counts.items())
-    if tp * replicas > max(tp, 1) and replicas > 1:
+    if replicas > 1:
         return f"mixed cards ({have}) do not form {replicas} groups of {tp} equal cards"
     return f"mixed cards ({have}): tensor parallel would run at the pace and with the memory of the weakest"

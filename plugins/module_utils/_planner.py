@@ -48,13 +48,15 @@ def make_plan(request: PlanRequest) -> Plan:
     warnings = list(request.warnings) + ([note] if note else [])
     if not request.model.known_architecture:
         warnings.append(
-            f"architecture {request.model.architecture} is not known to the planner: planned from its config, with a margin of 15 %"
+            f"architecture {request.model.architecture} is not known to the planner: planned from its config, "
+            "with a margin of 15 %"
         )
     if request.device == "cpu" and not request.rehearsal:
         return plan_cpu(request, release, tuple(warnings))
     if not request.gpus:
         raise PlanError(
-            "no GPUs to plan for: gpus is empty; check the driver with nvidia-smi, or set device: cpu (vllm_device: cpu)"
+            "no GPUs to plan for: gpus is empty; check the driver with nvidia-smi, or set device: cpu "
+            "(vllm_device: cpu)"
         )
     units, notes = select_units(request, release)
     warnings += notes
@@ -162,11 +164,13 @@ def _check_counts(request: PlanRequest, units: tuple[Unit, ...]) -> None:
     tp, replicas, count = request.tensor_parallel_size, request.replicas, len(units)
     if tp > count:
         raise InputError(
-            f"tensor_parallel_size {tp} is more than the {count} usable card{'s' if count > 1 else ''}: lower it or add cards to gpu_ids"
+            f"tensor_parallel_size {tp} is more than the {count} usable card{'s' if count > 1 else ''}: lower it "
+            "or add cards to gpu_ids"
         )
     if max(tp, 1) * replicas > count:
         raise InputError(
-            f"{replicas} replicas of {max(tp, 1)} card{'s' if tp > 1 else ''} need {max(tp, 1) * replicas} cards, {count} are usable: lower replicas"
+            f"{replicas} replicas of {max(tp, 1)} card{'s' if tp > 1 else ''} need {max(tp, 1) * replicas} cards, "
+            f"{count} are usable: lower replicas"
         )
     if request.single_endpoint and (request.topology in ("data_parallel", "hybrid") or replicas > 1):
         what = f"replicas: {replicas}" if replicas > 1 else f"topology: {request.topology}"
@@ -177,7 +181,8 @@ def _check_counts(request: PlanRequest, units: tuple[Unit, ...]) -> None:
         )
     if request.topology in ("tensor_parallel", "hybrid") and tp == 1:
         raise InputError(
-            f"topology {request.topology} needs at least 2 cards a replica, tensor_parallel_size is 1: drop one of the two"
+            f"topology {request.topology} needs at least 2 cards a replica, tensor_parallel_size is 1: drop one "
+            "of the two"
         )
     if request.topology == "tensor_parallel" and replicas > 1:
         raise InputError(f"topology tensor_parallel is one instance, replicas is {replicas}: use topology hybrid")
@@ -187,9 +192,13 @@ def _refuse_override(request: PlanRequest, weighed: tuple[Weighed, ...], units: 
     need = {"tensor_parallel": 2, "hybrid": 4}.get(request.topology, 1)
     if request.topology != "auto" and len(units) < need:
         raise PlanError(
-            f"topology {request.topology} needs at least {need} cards, {len(units)} {'is' if len(units) == 1 else 'are'} usable"
+            f"topology {request.topology} needs at least {need} cards, {len(units)} "
+            f"{'is' if len(units) == 1 else 'are'} usable"
         )
-    asked = f"topology {request.topology}, replicas {request.replicas or 'auto'}, tensor_parallel_size {request.tensor_parallel_size or 'auto'}"
+    asked = (
+        f"topology {request.topology}, replicas {request.replicas or 'auto'}, tensor_parallel_size "
+        f"{request.tensor_parallel_size or 'auto'}"
+    )
     raise PlanError(
         f"{asked}: no arrangement of {len(units)} cards is like that",
         tuple(_candidate(w, None, request, False) for w in weighed),
@@ -223,7 +232,10 @@ def _fp8_hint(weighed: tuple[Weighed, ...], units: tuple[Unit, ...], fitter: Fit
     rank = min((f.memory for f in fits if f.memory is not None), key=lambda m: m.kv_bytes)
     length = small.auto_length(tuple(fits))
     gain = "make it data parallel" if len(units) > 1 else "make it possible"
-    return f"FP8 weights ({gib(rank.weights)}) would fit one card and {gain}, with about {rank.kv.tokens(rank.kv_bytes, length):,} tokens of KV cache a card"
+    return (
+        f"FP8 weights ({gib(rank.weights)}) would fit one card and {gain}, with about "
+        f"{rank.kv.tokens(rank.kv_bytes, length):,} tokens of KV cache a card"
+    )
 
 
 def _warnings_about(
@@ -250,31 +262,36 @@ def _warnings_about(
         if fit.lowered_from and fit.memory is not None:
             why = "other processes use memory there" if any(u.busy for u in fit.group) else "CUDA itself needs the rest"
             out.append(
-                f"{names}: gpu_memory_utilization lowered from {fit.lowered_from:g} to {fit.memory.utilization:g}, {why}"
+                f"{names}: gpu_memory_utilization lowered from {fit.lowered_from:g} to "
+                f"{fit.memory.utilization:g}, {why}"
             )
         elif any(u.busy for u in fit.group):
             out.append(f"{names}: other processes use memory there; only what is free is planned")
         if len(fit.group) > 1 and fabric.p2p_missing(fit.group):
             out.append(
-                f"{names} have no peer-to-peer access over PCIe: custom all-reduce is switched off, each layer's synchronisation goes through host memory"
+                f"{names} have no peer-to-peer access over PCIe: custom all-reduce is switched off, each layer's "
+                "synchronisation goes through host memory"
             )
     lengths = {f.longest for f in chosen.fits}
     if not request.max_model_len and len(lengths) > 1 and max(lengths) > 1.05 * chosen.max_model_len:
         weak = min(chosen.fits, key=lambda f: f.longest)
         out.append(
-            f"{weak.group[0].label} holds the least and limits max_model_len to {chosen.max_model_len:,} on all replicas; others hold {max(lengths):,}"
+            f"{weak.group[0].label} holds the least and limits max_model_len to {chosen.max_model_len:,} on all "
+            f"replicas; others hold {max(lengths):,}"
         )
     if request.single_endpoint and chosen.tp == 1 and len(units) > 1:
         other = next((w.problem for w in weighed if w.tp > 1 and w.problem), "no split of the model fits")
         out.append(f"single_endpoint: one instance on one card, because {other}")
     if request.public_endpoint and chosen.replicas > 1:
         out.append(
-            f"public_endpoint is not used: {chosen.replicas} instances need a balancer of your own in front of their ports"
+            f"public_endpoint is not used: {chosen.replicas} instances need a balancer of your own in front of "
+            "their ports"
         )
     if request.workload.given and request.workload.tpot_ms and chosen.prediction.get("tpot_ms"):
         tpot = chosen.prediction["tpot_ms"]
         if tpot > request.workload.tpot_ms:
             out.append(
-                f"workload: {tpot:g} ms a token are predicted for one stream, the target is {request.workload.tpot_ms:g}"
+                f"workload: {tpot:g} ms a token are predicted for one stream, the target is "
+                f"{request.workload.tpot_ms:g}"
             )
     return out

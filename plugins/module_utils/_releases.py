@@ -6,7 +6,7 @@
 """What differs between vLLM releases, as data. Nothing else in the planner branches on a version.
 
 Sources in vLLM: ``engine/arg_utils.py`` (batch defaults), ``config/cache.py`` (utilisation), ``v1/worker/gpu_worker.py``
-(which terms are taken off the budget), ``v1/worker/gpu/`` (buffers of the newer model runner).
+(which terms come off the budget), ``v1/worker/gpu/`` (buffers of the newer model runner).
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def release_for(version: str) -> tuple[Release, Optional[str]]:
         )
     if major > 0 or minor > NEWEST:
         return RELEASES[NEWEST], (
-            f"vLLM {version} is newer than what the planner knows (0.{OLDEST} to 0.{NEWEST}): planned as 0.{NEWEST}, compare with verify"
+            f"vLLM {version} is newer than what the planner knows (0.{OLDEST} to 0.{NEWEST}): planned as "
+            f"0.{NEWEST}, compare with verify"
         )
     return RELEASES[minor], None
 

@@ -11,8 +11,8 @@ short_description: Decide how the cards of a host serve a model with vLLM
 version_added: 0.1.0
 author: gpuserve contributors (@gpuserve)
 description:
-  - Weighs data parallel, tensor parallel and hybrid serving of one model on the cards of one host. Returns the instances
-    to run, what their memory will hold, and why every other arrangement was not chosen.
+  - Weighs data parallel, tensor parallel and hybrid serving of one model on the cards of one host. Returns the
+    instances to run, what their memory will hold, and why every other arrangement was not chosen.
   - Pure arithmetic over O(gpus) and O(model). Nothing on the host is read or changed. The filter
     P(gpuserve.inference.topology_plan#filter) gives the same answer on the controller.
 extends_documentation_fragment:

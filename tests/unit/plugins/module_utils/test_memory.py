@@ -1,0 +1,262 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The memory model against what vLLM logged, and its formulas one by one."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._memory import (
+    fp8_weight_bytes,
+    highest_utilization,
+    kv_plan,
+    margin_percent,
+    rank_memory,
+    split_problem,
+    weight_bytes_per_rank,
+)
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases import RELEASES, batch_tier, release_for
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
+from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import GIB, load, model
+
+TRUTH = load("truth_h200_vllm026.json")
+R26, R32 = RELEASES[26], RELEASES[32]
+
+
+def make(name="llama-3.1-8b", **changes):
+    return Model.from_dict(model(name, **changes))
+
+
+@pytest.mark.parametrize("row", TRUTH["rows"], ids=lambda r: f"{r['model']}-tp{r['tp']}")
+def test_measured_rows_of_vllm_026(row):
+    total = TRUTH["nvml_total_bytes"]
+    tier = batch_tier(R26, total, "NVIDIA H200")
+    rank = rank_memory(
+        make(row["model"]), R26, row["tp"], cuda_total=total - TRUTH["nvml_reserved_bytes"], utilization=row["util"],
+        max_num_seqs=tier.max_num_seqs, max_num_batched_tokens=tier.max_num_batched_tokens,
+    )  # fmt: skip
+    prediction = rank.prediction(int(row["max_len"]))
+    assert rank.weights / GIB == pytest.approx(row["weights_gib"], rel=0.01)
+    assert prediction["kv_cache_tokens"] == pytest.approx(row["kv_tokens"], rel=0.01)
+    assert prediction["max_concurrency"] == pytest.approx(row["max_concurrency"], rel=0.01)
+    # from the logged bytes on, the count is exact but for their rounding to 0.01 GiB and the null block
+    tokens = rank.kv.tokens(int(row["available_kv_gib"] * GIB), int(row["max_len"]))
+    assert tokens == pytest.approx(row["kv_tokens"], rel=1e-4)
+
+
+def test_parts_add_up_to_the_budget():
+    rank = rank_memory(
+        make(), R32, 1, cuda_total=32 * GIB, utilization=0.9, max_num_seqs=256, max_num_batched_tokens=2048
+    )
+    p = rank.prediction(8192)
+    parts = ("weight", "activation", "persistent", "cuda_graph", "non_torch", "kv_cache")
+    assert sum(p[f"{part}_bytes_per_gpu"] for part in parts) == p["budget_bytes"]
+    assert p["kv_cache_memory_bytes"] <= p["kv_cache_bytes_per_gpu"] < p["kv_cache_memory_bytes"] + 2 * 1024**2
+
+
+GEMMA3_27B = [
+    {"kind": "full", "layers": 10, "kv_heads": 16, "head_dim": 128},
+    {"kind": "sliding", "layers": 52, "kv_heads": 16, "head_dim": 128, "window": 1024},
+]
+GPT_OSS = [
+    {"kind": "full", "layers": 12, "kv_heads": 8, "head_dim": 64},
+    {"kind": "sliding", "layers": 12, "kv_heads": 8, "head_dim": 64, "window": 128},
+]
+
+
+@pytest.mark.parametrize(
+    ("layout", "tp", "batched", "length", "block_bytes", "blocks"),
+    [
+        # full attention: 32 layers x 16 tokens x 8 heads x (128 + 128) x 2 bytes
+        ([{"kind": "full", "layers": 32, "kv_heads": 8, "head_dim": 128}], 1, 2048, 8192, 32 * 16 * 8 * 256 * 2, 512),
+        ([{"kind": "full", "layers": 32, "kv_heads": 8, "head_dim": 128}], 2, 2048, 8192, 32 * 16 * 4 * 256 * 2, 512),
+        # more ranks than KV heads: each keeps one
+        ([{"kind": "full", "layers": 32, "kv_heads": 2, "head_dim": 128}], 4, 2048, 8192, 32 * 16 * 1 * 256 * 2, 512),
+        # 12 + 12 layers: two groups of 12; the window holds 127 + 2 x 2048 tokens while batches are in flight
+        (GPT_OSS, 1, 2048, 131072, 12 * 16 * 8 * 128 * 2, 8192 + 264 + 1),
+        # 10 + 52 layers: one group of 10 and six for the sliding ones
+        (GEMMA3_27B, 1, 2048, 131072, 10 * 16 * 16 * 256 * 2, 8192 + 6 * (320 + 1)),
+        # chunked attention starts over: no block more
+        (
+            [{"kind": "chunked", "layers": 8, "kv_heads": 8, "head_dim": 128, "window": 8192}],
+            1,
+            2048,
+            131072,
+            8 * 16 * 8 * 256 * 2,
+            768,
+        ),
+        # MLA: one latent vector on every rank, blocks of 64
+        ([{"kind": "mla", "layers": 61, "rank": 576}], 8, 8192, 65536, 61 * 64 * 576 * 2, 1024),
+        # layers that read another layer's cache own none
+        (
+            [{"kind": "full", "layers": 30, "kv_heads": 8, "head_dim": 128, "shared_layers": 10}],
+            1,
+            2048,
+            16,
+            20 * 16 * 8 * 256 * 2,
+            1,
+        ),
+    ],
+)
+def test_blocks(layout, tp, batched, length, block_bytes, blocks):
+    kv = kv_plan(make(kv_layout=layout), tp, R32, "auto", batched)
+    assert kv.bytes_per_block == block_bytes
+    assert kv.blocks_per_request(length) == blocks
+
+
+def test_mamba_states_enlarge_the_attention_block():
+    layout = [
+        {"kind": "full", "layers": 12, "kv_heads": 2, "head_dim": 256},
+        {"kind": "mamba", "layers": 36, "state_bytes": 2_150_400},
+    ]
+    kv = kv_plan(make(kv_layout=layout), 1, R32, "auto", 8192)
+    assert kv.block_size == 16 * -(-2_150_400 // (16 * 2 * 512 * 2))
+    assert kv.blocks_per_request(kv.block_size * 10) == 10 + 3  # 36 layers of state: three groups of 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "dtype", "size"),
+    [
+        ({}, "auto", 2),
+        ({}, "fp8", 1),
+        ({"dtype": "float32"}, "auto", 4),
+        ({"quantization": "fp8", "quantization_config": {"kv_cache_scheme": {"num_bits": 8}}}, "auto", 1),
+        ({"quantization": "fp8", "quantization_config": {"kv_cache_scheme": {"num_bits": 8}}}, "bfloat16", 2),
+    ],
+)
+def test_kv_cache_dtype(changes, dtype, size):
+    assert kv_plan(make(**changes), 1, R32, dtype, 2048).bytes_per_block == 32 * 16 * 8 * 256 * size
+
+
+def test_longest_request_is_the_edge():
+    kv = kv_plan(make(), 1, R32, "auto", 2048)
+    room = kv.bytes_for(1, 50_000)
+    longest = kv.longest(room, 131072)
+    assert longest >= 50_000
+    assert kv.bytes_for(1, longest) <= room < kv.bytes_for(1, longest + 1)
+    assert kv.longest(room, 4096) == 4096
+    assert kv.longest(kv.bytes_per_block, 4096) == 0  # the null block alone
+
+
+@pytest.mark.parametrize(
+    ("changes", "tp", "needle"),
+    [
+        ({}, 1, None),
+        ({}, 2, None),
+        ({}, 3, "32 attention heads cannot be divided by 3"),
+        ({"heads": 24, "kv_layout": [{"kind": "full", "layers": 2, "kv_heads": 4, "head_dim": 64}]}, 6, "4 KV heads"),
+        ({"heads": 40, "kv_layout": [], "kv_heads": 5, "vocab_size": 64}, 5, "vocabulary of 64"),
+        ({"intermediate_size": 14335}, 2, "intermediate size 14335"),
+        (
+            {
+                "quantization": "fp8",
+                "quantization_config": {"weight_block_size": [128, 128]},
+                "intermediate_size": 2560,
+            },
+            8,
+            "FP8 block size of 128",
+        ),
+        (
+            {"quantization": "awq", "quantization_config": {"group_size": 128}, "intermediate_size": 18944},
+            8,
+            "awq group size of 128",
+        ),
+        ({"quantization": "awq", "quantization_config": {"group_size": -1}, "intermediate_size": 18944}, 8, None),
+    ],
+)
+def test_what_can_be_split(changes, tp, needle):
+    problem = split_problem(make(**changes), tp)
+    assert (problem is None) if needle is None else (problem is not None and needle in problem)
+
+
+def test_kv_heads_are_copied_where_ranks_outnumber_them():
+    few = make(
+        kv_heads=2, kv_layout=[{"kind": "full", "layers": 32, "kv_heads": 2, "head_dim": 128, "v_head_dim": 128}]
+    )
+    one_head = 32 * 4096 * 2 * 128 * 2  # K and V of one head in every layer
+    even = weight_bytes_per_rank(few, 2)
+    assert weight_bytes_per_rank(few, 4) - one_head / 2 == pytest.approx(even / 2, rel=0.01)
+    assert weight_bytes_per_rank(few, 4) > even / 2 + one_head * 0.45
+
+
+def test_mla_keeps_unpacked_copies():
+    layout = [{"kind": "mla", "layers": 27, "rank": 576}]
+    config = {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "v_head_dim": 128, "qk_rope_head_dim": 64}
+    with_copies = weight_bytes_per_rank(make(kv_layout=layout, config=config), 1)
+    without = weight_bytes_per_rank(make(kv_layout=layout), 1)
+    assert with_copies - without == 27 * 32 * 256 * 512 * 2
+
+
+def test_fp8_leaves_embedding_and_head_alone():
+    size = fp8_weight_bytes(make())
+    body = 8030261248 - 2 * 128256 * 4096
+    assert size == body + 2 * 2 * 128256 * 4096
+
+
+def test_head_stored_twice_counts_once():
+    tied = make("llama-3.2-1b")
+    head = 128256 * 2048 * 2
+    twice = make("llama-3.2-1b", weight_bytes=tied.weight_bytes + head, weight_groups={"lm_head": head})
+    assert weight_bytes_per_rank(twice, 1) == weight_bytes_per_rank(tied, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "margin"),
+    [({}, 3.0), ({"known_architecture": False}, 15.0), ({"experts": 8}, 8.0), ({"weight_bytes_source": "config"}, 5.0)],
+)
+def test_margin(changes, margin):
+    assert margin_percent(make(**changes)) == margin
+
+
+def test_eager_needs_no_graphs_and_pooling_no_sampler():
+    base = {"cuda_total": 32 * GIB, "utilization": 0.9, "max_num_seqs": 256, "max_num_batched_tokens": 2048}
+    assert rank_memory(make(), R32, 1, enforce_eager=True, **base).graphs == 0
+    assert rank_memory(make(tasks=["embed"]), R32, 1, **base).persistent == 0
+
+
+def test_utilization_leaves_room_for_context():
+    assert highest_utilization(80 * GIB, 80 * GIB, 1, False, 0) == 0.99
+    assert highest_utilization(16 * GIB, 8 * GIB, 1, False, 0) == 0.46
+    assert highest_utilization(16 * GIB, 0, 1, False, 0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("version", "minor", "warned"),
+    [
+        ("0.26.0", 26, False),
+        ("0.32.0", 32, False),
+        ("v0.33.1", 33, False),
+        ("0.30.0rc1", 30, False),
+        ("0.34.0", 33, True),
+        ("1.0.0", 33, True),
+    ],
+)
+def test_releases(version, minor, warned):
+    release, note = release_for(version)
+    assert release.minor == minor
+    assert bool(note) is warned
+
+
+@pytest.mark.parametrize(
+    ("version", "needle"), [("0.25.1", "too old"), ("latest", "not a version"), ("", "not a version")]
+)
+def test_bad_releases(version, needle):
+    with pytest.raises(InputError, match=needle):
+        release_for(version)
+
+
+@pytest.mark.parametrize(
+    ("minor", "gib", "name", "batched", "seqs"),
+    [
+        (32, 24, "RTX 4090", 2048, 256),
+        (32, 80, "NVIDIA A100-SXM4-80GB", 2048, 256),
+        (32, 80, "NVIDIA H100", 8192, 1024),
+        (32, 180, "NVIDIA B200", 16384, 1024),
+        (26, 180, "NVIDIA B200", 8192, 1024),
+    ],
+)
+def test_batch_defaults(minor, gib, name, batched, seqs):
+    tier = batch_tier(RELEASES[minor], gib * GIB, name)
+    assert (tier.max_num_batched_tokens, tier.max_num_seqs) == (batched, seqs)
