@@ -59,7 +59,7 @@ def _matches(pattern: str, name: str) -> bool:
     """Whether an entry of an ignore list means the matrix: a name, the end or start of one, a wildcard or re:."""
     last = name.rsplit(".", 1)[-1]
     names = [name]
-    if last in FUSED:
+    if last in FUSED and not pattern.startswith("re:") and "*" not in pattern:
         names.append(name[: -len(last)] + FUSED[last])
     if ".experts." in name:  # lists name single experts
         names.append(name.replace(".experts.", ".experts.0."))

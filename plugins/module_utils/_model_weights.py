@@ -37,6 +37,21 @@ FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 PACKED = ("qweight", "weight_packed", "weight_q", "_blocks")
 
+# Tried in this order; the first match names the group.
+GROUPS = (
+    ("lm_head", r"^(language_model\.|model\.)*(lm_head|output|embed_out)\."),
+    ("other", r"vision|visual|audio|image|projector"),
+    (
+        "embedding",
+        r"(^|\.)(embed_\w+|wte|wpe|tok_embeddings|word_embeddings|\w+_embeddings|embeddings?)\.(?!LayerNorm)",
+    ),
+    ("norm", r"[nN]orm|(^|\.)ln_\w+\."),
+    ("experts", r"\.experts(\.|$)"),
+    ("mlp", r"mixer\.(up_proj|down_proj|gate|shared_expert)"),  # Nemotron-H calls every layer's one part a mixer
+    ("attention", r"attn|attention|mixer|mamba|\.conv\."),
+    ("mlp", r"mlp|feed_forward|ffn|block_sparse_moe|shared_expert|\.fc\d|\.(intermediate|output)\.dense"),
+)
+
 Tensors = dict[str, tuple[str, tuple[int, ...]]]  # name -> (dtype, shape)
 
 
@@ -142,23 +157,9 @@ def pickles(directory: Path) -> list[Path]:
 
 def group_of(name: str) -> str:
     """Which part of a model a tensor belongs to: embedding, lm_head, attention, mlp, experts, norm, other."""
-    if re.search(r"(^|\.)(lm_head|output|embed_out)\.", name) and "layers" not in name:
-        return "lm_head"
-    if re.search(r"vision|visual|audio|image|projector", name):
-        return "other"
-    if re.search(
-        r"(^|\.)(embed_tokens\w*|wte|wpe|tok_embeddings|word_embeddings|embed_in|\w+_embeddings|embedding\w*|embed)\.",
-        name,
-    ):
-        return "embedding"
-    if re.search(r"norm|(^|\.)ln_\w+\.", name):
-        return "norm"
-    if re.search(r"\.experts(\.|$)", name):
-        return "experts"
-    if re.search(r"attn|attention|mixer|mamba|\.conv\.", name):
-        return "attention"
-    if re.search(r"mlp|feed_forward|ffn|block_sparse_moe|shared_expert|\.fc\d", name):
-        return "mlp"
+    for group, pattern in GROUPS:
+        if re.search(pattern, name):
+            return group
     return "other"
 
 
@@ -167,7 +168,7 @@ def is_draft(name: str, layers: int) -> bool:
     if re.search(r"(^|\.)mtp(\.|_)", name):
         return True
     found = re.search(r"(^|\.)layers\.(\d+)\.", name)
-    if not found or re.search(r"vision|visual|audio", name):
+    if not found or re.search(r"vision|visual|audio|encoder", name):
         return False
     return int(found.group(2)) >= layers > 0
 
