@@ -92,7 +92,8 @@ options:
     type: int
     default: 0
   kv_cache_dtype:
-    description: Data type of the KV cache. One of V(auto), V(bfloat16), V(float16), V(fp8), V(fp8_e4m3) and V(fp8_e5m2).
+    description:
+      - Data type of the KV cache. One of V(auto), V(bfloat16), V(float16), V(fp8), V(fp8_e4m3) and V(fp8_e5m2).
     type: str
     default: auto
   enforce_eager:

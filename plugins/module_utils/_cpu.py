@@ -28,7 +28,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_instances
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import GIB, Release
-from ansible_collections.gpuserve.inference.plugins.module_utils._types import Candidate, Card, Instance, Plan
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import Candidate, Instance, Plan
 
 # A rehearsal runs next to everything else on a small machine: few sequences keep its sampler buffers and warm-up small.
 REHEARSAL_MAX_NUM_SEQS = 16
@@ -160,7 +160,7 @@ def plan_cpu(request: PlanRequest, release: Release, warnings: tuple[str, ...]) 
         host, port = address(request, n, replicas)
         env = _env(bind, space)
         args = common_args(request, host, port, tp, length, seqs, batched) + list(request.extra_args)
-        made.append(Instance(f"cpu{n}", tuple(Card(c) for c in ()), port, env, tuple(args), host))
+        made.append(Instance(f"cpu{n}", (), port, env, tuple(args), host))
     topology = "data_parallel" if tp == 1 else "tensor_parallel" if replicas == 1 else "hybrid"
     reason = (
         f"CPU serving: {replicas} instance{'s' if replicas > 1 else ''} over {len(cores)} "

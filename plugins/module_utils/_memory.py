@@ -101,8 +101,8 @@ def split_problem(model: Model, tp: int) -> Optional[str]:
 def _quant_step(model: Model) -> tuple[int, str]:
     quant = model.quantization_config
     block = quant.get("weight_block_size")
-    if isinstance(block, (list, tuple)) and block:
-        return int(block[0]), "FP8 block size"
+    if isinstance(block, (list, tuple)) and block and isinstance(block[0], int) and block[0] > 0:
+        return block[0], "FP8 block size"
     group = quant.get("group_size")
     if isinstance(group, int) and group > 0:
         return group, f"{model.quantization or 'quantization'} group size"
@@ -120,7 +120,7 @@ def _linear_bytes(model: Model) -> float:
 
 def _config_int(model: Model, key: str) -> int:
     value = model.config.get(key)
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def embedding_bytes(model: Model) -> int:
@@ -170,7 +170,7 @@ class KvPlan:
 
     block_size: int
     bytes_per_block: int
-    groups: tuple  # of (kind, window, how many groups of that kind)
+    groups: tuple[tuple[str, int, int], ...]  # (kind, window, how many groups of that kind)
     inflight: int  # tokens a window may additionally hold while batches are in flight
 
     def blocks_per_request(self, length: int) -> int:

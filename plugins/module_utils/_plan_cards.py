@@ -59,6 +59,7 @@ def select_units(request: PlanRequest, release: Release) -> tuple[tuple[Unit, ..
         slices = wanted.get(gpu.index)
         if slices is None:
             continue
+        node = gpu.numa_node if gpu.numa_node is not None and gpu.numa_node >= 0 else None  # -1: the kernel knows none
         problem = _unfit(gpu, release)
         if problem:
             warnings.append(f"card {gpu.index} ({gpu.name}) is left out: {problem}")
@@ -78,7 +79,7 @@ def select_units(request: PlanRequest, release: Release) -> tuple[tuple[Unit, ..
                         mig.memory_total_bytes,
                         free,
                         busy,
-                        gpu.numa_node,
+                        node,
                         number,
                     )
                 )
@@ -93,7 +94,7 @@ def select_units(request: PlanRequest, release: Release) -> tuple[tuple[Unit, ..
                 gpu.cuda_total_bytes,
                 free,
                 foreign,
-                gpu.numa_node,
+                node,
             )
         )
         if (gpu.health or {}).get("verdict") == "warn":
@@ -101,7 +102,7 @@ def select_units(request: PlanRequest, release: Release) -> tuple[tuple[Unit, ..
     return tuple(units), tuple(warnings)
 
 
-def free_memory(gpu: Gpu, own_pids: tuple) -> tuple[int, bool]:
+def free_memory(gpu: Gpu, own_pids: tuple[int, ...]) -> tuple[int, bool]:
     """Free bytes once the engines that this plan replaces are gone, and whether someone else holds memory too."""
     own = [p for p in gpu.processes if isinstance(p, Mapping) and _is_own(p, own_pids)]
     if own and len(own) == len(gpu.processes):
@@ -111,7 +112,7 @@ def free_memory(gpu: Gpu, own_pids: tuple) -> tuple[int, bool]:
     return free, gpu.cuda_total_bytes - free > GIB
 
 
-def _is_own(process: Mapping[str, Any], own_pids: tuple) -> bool:
+def _is_own(process: Mapping[str, Any], own_pids: tuple[int, ...]) -> bool:
     return process.get("pid") in own_pids or bool(re.match(r"vllm@.+\.service$", str(process.get("unit") or "")))
 
 
@@ -250,7 +251,7 @@ def _partitions(quality: Mapping[tuple[Unit, ...], object], count: int) -> Itera
     groups = sorted(quality, key=lambda g: tuple(u.index for u in g))
 
     def extend(
-        start: int, used: frozenset, chosen: tuple[tuple[Unit, ...], ...]
+        start: int, used: frozenset[int], chosen: tuple[tuple[Unit, ...], ...]
     ) -> Iterator[tuple[tuple[Unit, ...], ...]]:
         if len(chosen) == count:
             yield chosen
@@ -263,7 +264,9 @@ def _partitions(quality: Mapping[tuple[Unit, ...], object], count: int) -> Itera
     yield from extend(0, frozenset(), ())
 
 
-def _greedy(quality: Mapping[tuple[Unit, ...], tuple], count: int) -> Iterator[tuple[tuple[Unit, ...], ...]]:
+def _greedy(
+    quality: Mapping[tuple[Unit, ...], tuple[int, int, float, float]], count: int
+) -> Iterator[tuple[tuple[Unit, ...], ...]]:
     chosen: list[tuple[Unit, ...]] = []
     used: set[int] = set()
     for group in sorted(quality, key=lambda g: (tuple(-f for f in quality[g][:3]), g[0].index % len(g), g[0].index)):

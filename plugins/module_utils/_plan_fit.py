@@ -36,7 +36,7 @@ def gib(size: float) -> str:
 class GroupFit:
     """One replica on one group of cards."""
 
-    group: tuple  # of Unit
+    group: tuple[Unit, ...]
     memory: Optional[RankMemory]
     max_num_seqs: int
     max_num_batched_tokens: int

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_flags import check_extra_args
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_inputs import checked_gpus, checked_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Gpu, Link, Model
 
 TOPOLOGIES = ("auto", "data_parallel", "tensor_parallel", "hybrid")
@@ -23,57 +25,6 @@ DEFAULT_VLLM_VERSION = "0.32.0"
 # What a workload that is only named must find room for in every instance: (requests at once, tokens of each). Below
 # that, requests queue or are preempted, and a card that merely holds the weights is no home for a replica.
 NAMED_NEED = {"latency": (1, 8192), "mixed": (8, 2048), "throughput": (16, 2048)}
-
-# Flags the plan owns, and the option that sets them.
-OWNED_FLAGS = {
-    "--host": "gateway_listen or public_endpoint",
-    "--port": "base_port",
-    "--uds": "base_port",
-    "--model": "model",
-    "--model-tag": "model",
-    "--tensor-parallel-size": "topology or tensor_parallel_size",
-    "-tp": "topology or tensor_parallel_size",
-    "--pipeline-parallel-size": "topology",
-    "-pp": "topology",
-    "--data-parallel-size": "topology or replicas",
-    "-dp": "topology or replicas",
-    "--data-parallel-size-local": "topology or replicas",
-    "-dpl": "topology or replicas",
-    "--data-parallel-rank": "topology or replicas",
-    "-dpn": "topology or replicas",
-    "--nnodes": "topology",
-    "--node-rank": "topology",
-    "--headless": "topology",
-    "--served-model-name": "served_model_name",
-    "--api-key": "gateway_api_keys",
-    "--max-model-len": "max_model_len",
-    "--max-num-seqs": "max_num_seqs",
-    "--max-num-batched-tokens": "max_num_batched_tokens",
-    "--gpu-memory-utilization": "gpu_memory_utilization",
-    "--kv-cache-dtype": "kv_cache_dtype",
-    "--enforce-eager": "enforce_eager",
-    "--shutdown-timeout": "shutdown_timeout",
-    "--device": "device",
-    "--device-ids": "gpu_ids",
-}
-# Flags that are let through, but make the prediction a guess.
-UNPLANNED_FLAGS = (
-    "--kv-cache-memory-bytes",
-    "--num-gpu-blocks-override",
-    "--block-size",
-    "--speculative-config",
-    "--enable-lora",
-    "--cpu-offload-gb",
-    "--kv-offloading-size",
-    "--quantization",
-    "--dtype",
-    "--config",
-    "--hf-overrides",
-    "--api-server-count",
-    "--decode-context-parallel-size",
-    "--compilation-config",
-    "--max-cudagraph-capture-size",
-)
 
 
 @dataclass(frozen=True)
@@ -96,15 +47,15 @@ class PlanRequest:
     """Everything a plan depends on. Build it with ``from_options`` to have every value checked."""
 
     model: Model
-    gpus: tuple = ()  # of Gpu
-    links: tuple = ()  # rows of Link
+    gpus: tuple[Gpu, ...] = ()
+    links: tuple[tuple[Link, ...], ...] = ()
     workload: Workload = field(default_factory=lambda: Workload("mixed", *NAMED_NEED["mixed"]))
     single_endpoint: bool = False
     topology: str = "auto"
     tensor_parallel_size: int = 0  # 0: the planner decides
     replicas: int = 0  # 0: the planner decides
-    gpu_ids: tuple = ()  # indexes and UUIDs; empty: all
-    own_pids: tuple = ()  # processes that the new plan replaces: their memory counts as free
+    gpu_ids: tuple[Any, ...] = ()  # indexes and UUIDs; empty: all
+    own_pids: tuple[int, ...] = ()  # processes that the new plan replaces: their memory counts as free
     max_model_len: int = 0  # 0: auto
     gpu_memory_utilization: float = 0.0  # 0: the release's default
     max_num_seqs: int = 0
@@ -113,16 +64,16 @@ class PlanRequest:
     enforce_eager: bool = False
     vllm_version: str = DEFAULT_VLLM_VERSION
     base_port: int = 8001
-    reserved_ports: tuple = ()
-    public_endpoint: Optional[tuple] = None  # (host, port)
+    reserved_ports: tuple[int, ...] = ()
+    public_endpoint: Optional[tuple[str, int]] = None
     served_model_name: str = ""
     shutdown_timeout: int = 120
-    extra_args: tuple = ()
+    extra_args: tuple[str, ...] = ()
     device: str = "auto"
     rehearsal: bool = False
-    cpus: tuple = ()  # core ids of the host
+    cpus: tuple[int, ...] = ()  # core ids of the host
     host_memory_bytes: int = 0
-    warnings: tuple = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> PlanRequest:
@@ -134,9 +85,8 @@ class PlanRequest:
             raise InputError(f"unknown option {unknown[0]!r}{near or ': known are ' + ', '.join(OPTIONS)}")
         if not isinstance(given.get("model"), Mapping):
             raise InputError("model: a dictionary is needed, as model_info returns it under `model`")
-        model = Model.from_dict(given["model"])
-        _check_model(model)
-        gpus = tuple(Gpu.from_dict(g) for g in _list(given.get("gpus", ()), "gpus"))
+        model = checked_model(given["model"])
+        gpus = checked_gpus(_list(given.get("gpus", ()), "gpus"))
         links = _links(given.get("links", ()), len(gpus))
         max_len = _max_model_len(given.get("max_model_len", "auto"), model)
         workload = _workload(given.get("workload", "mixed"))
@@ -222,39 +172,6 @@ OPTIONS = (
     "rehearsal",
     "host",
 )
-
-
-def check_extra_args(args: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The arguments as strings, and warnings for those that the prediction does not know."""
-    words, notes = [], []
-    for item in args:
-        if isinstance(item, (Mapping, list, tuple, bool)) or item is None:
-            raise InputError(f"extra_args: {item!r} is not a word: give a list of strings such as ['--dtype', 'half']")
-        word = str(item)
-        words.append(word)
-        if not word.startswith("-"):
-            continue
-        if " " in word.split("=", 1)[0]:
-            raise InputError(f"extra_args: {word!r} holds more than one word: give each word as its own item")
-        flag = word.split("=", 1)[0]
-        if flag.startswith("--"):
-            flag = flag.replace("_", "-")  # vLLM accepts both spellings
-            flag = "--" + flag[5:] if flag.startswith("--no-") and "--" + flag[5:] in OWNED_FLAGS else flag
-        if flag in OWNED_FLAGS:
-            raise InputError(f"extra_args: {flag} is set by the plan: use {_variables(OWNED_FLAGS[flag])} instead")
-        if flag in UNPLANNED_FLAGS:
-            notes.append(f"extra_args: {flag} is not in the memory prediction: compare with what the engine logs")
-    return tuple(words), tuple(notes)
-
-
-def _variables(option: str) -> str:
-    names = option.split(" or ")
-    return " or ".join(
-        n if n.startswith("gateway_") else f"{n} (role variable vllm_{ROLE_NAMES.get(n, n)})" for n in names
-    )
-
-
-ROLE_NAMES = {"gpu_ids": "gpus"}
 
 
 # ---------------------------------------------------------------- one value each
@@ -429,36 +346,3 @@ def _host(value: Any) -> tuple[tuple[int, ...], int]:
     else:
         cores = tuple(range(_whole(cpus, "host.cpus", 0, 65536)))
     return cores, _whole(value.get("memory_bytes") or 0, "host.memory_bytes", 0, 1 << 60)
-
-
-def _check_model(model: Model) -> None:
-    """Refuse what arithmetic cannot use, naming the field."""
-    for name in ("weight_bytes", "layers", "heads", "kv_heads", "head_dim", "vocab_size"):
-        value = getattr(model, name)
-        if value < 1:
-            raise InputError(f"model.{name} is {value}: it must be at least 1; the model's config.json is incomplete")
-        if value > 1 << 50:
-            raise InputError(f"model.{name} is {value}: that is no size of a model")
-    for name in (
-        "hidden_size",
-        "intermediate_size",
-        "experts",
-        "experts_per_token",
-        "moe_intermediate_size",
-        "max_position_embeddings",
-    ):
-        value = getattr(model, name)
-        if not isinstance(value, int) or value < 0:
-            raise InputError(f"model.{name} is {value!r}: it must be a whole number of at least 0")
-    for group in model.kv_layout:
-        for name in ("layers", "kv_heads", "head_dim", "v_head_dim", "window", "rank", "state_bytes", "shared_layers"):
-            value = getattr(group, name)
-            if not isinstance(value, int) or value < 0:
-                raise InputError(
-                    f"model.kv_layout: {name} of a {group.kind} group is {value!r}: it must be a whole number of "
-                    "at least 0"
-                )
-        if group.kind not in ("full", "sliding", "chunked", "mla", "mamba"):
-            raise InputError(
-                f"model.kv_layout: kind {group.kind!r} is unknown: use full, sliding, chunked, mla or mamba"
-            )

@@ -16,7 +16,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards imp
     best_groups,
     most_groups,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_fit import Fitter, gib
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_fit import Fitter, GroupFit, gib
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
 
 
@@ -26,7 +26,7 @@ class Weighed:
 
     replicas: int
     tp: int
-    fits: tuple  # of GroupFit, one a replica; empty where it cannot be formed
+    fits: tuple[GroupFit, ...]  # one a replica; empty where it cannot be formed
     refused: str = ""  # why it cannot run at all
     max_model_len: int = 0
     prediction: Mapping[str, Any] = field(default_factory=dict)

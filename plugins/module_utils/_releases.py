@@ -5,8 +5,8 @@
 # This module is PRIVATE to the collection.
 """What differs between vLLM releases, as data. Nothing else in the planner branches on a version.
 
-Sources in vLLM: ``engine/arg_utils.py`` (batch defaults), ``config/cache.py`` (utilisation), ``v1/worker/gpu_worker.py``
-(which terms come off the budget), ``v1/worker/gpu/`` (buffers of the newer model runner).
+Sources in vLLM: ``engine/arg_utils.py`` (batch defaults), ``config/cache.py`` (utilisation),
+``v1/worker/gpu_worker.py`` (which terms come off the budget), ``v1/worker/gpu/`` (buffers of the newer model runner).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class BatchTier:
     min_gib: int
     max_num_batched_tokens: int
     max_num_seqs: int
-    not_for: tuple = ()  # parts of card names, lower case
+    not_for: tuple[str, ...] = ()  # parts of card names, lower case
 
 
 @dataclass(frozen=True)
 class Release:
     minor: int
     gpu_memory_utilization: float
-    tiers: tuple  # of BatchTier, largest first
+    tiers: tuple[BatchTier, ...]  # largest first
     graphs_in_budget: bool  # is an estimate for CUDA graphs taken off before the KV cache is sized?
     sampler_bytes: int  # transient bytes a sequence and vocabulary entry while sampling
     persistent_sampler_bytes: float  # the same, but held for good
@@ -44,7 +44,7 @@ class Release:
     cpu_block_size: int = 128
     cpu_max_num_batched_tokens: int = 2048
     cpu_max_num_seqs: int = 128
-    min_compute_capability: tuple = (7, 5)  # the CUDA 13 wheels carry nothing older
+    min_compute_capability: tuple[int, int] = (7, 5)  # the CUDA 13 wheels carry nothing older
 
 
 _SMALL = BatchTier(0, 2048, 256)
