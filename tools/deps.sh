@@ -22,7 +22,7 @@ for group in "$@"; do
             fi
             ;;
         test) need gcc gcc libc6-dev; need git git ;;
-        machine) need systemd-nspawn systemd-container; need debootstrap debootstrap; need ip iproute2 ;;
+        machine) tests/machines/machine deps ;;
         *) echo "deps.sh: unknown group '$group' (python, test, machine)" >&2; exit 2 ;;
     esac
 done

