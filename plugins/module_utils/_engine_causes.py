@@ -220,11 +220,16 @@ CAUSES = (
         r"Permission denied",
     ),
     _cause("open_files", "raise LimitNOFILE of the unit", r"\[Errno 24\]", r"Too many open files"),
+    # vLLM's CPU build needs libnuma.so.1, which a minimal Debian lacks; it only warns, and dies of what follows
+    _cause(
+        "missing_library",
+        "install the system's package with {lib} (libnuma.so.1 is in libnuma1), or the engine anew",
+        r"(?P<lib>lib[\w.+-]*\.so[\d.]*): cannot open shared object file",
+    ),
     _cause(
         "import_error",
         "the engine's environment is incomplete or mixed: install it again",
         r"^(ModuleNotFoundError|ImportError): ",
-        r"cannot open shared object file",
         r"undefined symbol",
     ),
 )

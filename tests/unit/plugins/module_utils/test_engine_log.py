@@ -156,7 +156,13 @@ CASES = [
     ("import", "ModuleNotFoundError: No module named 'torch'\n", "import_error", "'torch'", "install it again", True),
     (
         "library", api("ImportError: libcudart.so.13: cannot open shared object file: No such file or directory"),
-        "import_error", "libcudart", "install it again", True,
+        "missing_library", "libcudart", "package with libcudart.so.13", True,
+    ),
+    (
+        "library, told in passing",
+        "Failed to import from vllm._C: ImportError('libnuma.so.1: cannot open shared object file')\n"
+        + core("AttributeError: '_OpNamespace' '_C' object has no attribute 'init_cpu_threads_env'"),
+        "missing_library", "libnuma.so.1", "libnuma1", True,
     ),
     (
         "disk", core("OSError: [Errno 28] No space left on device: '/var/cache/gpuserve/torch_compile'"),
