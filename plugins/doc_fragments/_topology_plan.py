@@ -65,7 +65,7 @@ options:
     description:
       - Processes on the cards that applying the plan will replace. Their memory counts as free. Without it a second run
         would take the first run's engines for someone else's.
-      - A process of O(gpus) with a key C(unit) that names a C(vllm@) service counts as free too.
+      - A process of a card with a key C(unit) that names a C(vllm@) service counts as free too.
     type: list
     elements: int
     default: []

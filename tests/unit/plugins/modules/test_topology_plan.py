@@ -2,41 +2,31 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The module: run as Ansible runs it, and held against filter, core and documentation."""
+"""The module: run as Ansible runs it, and held against the core (as the filter is) and its documentation."""
 
 from __future__ import annotations
 
-import importlib
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.gpuserve.inference.plugins.doc_fragments._topology_plan import ModuleDocFragment
-from ansible_collections.gpuserve.inference.plugins.filter.topology_plan import topology_plan as plan_filter
-from ansible_collections.gpuserve.inference.plugins.module_utils._planner import OPTIONS
+from ansible_collections.gpuserve.inference.plugins.module_utils._planner import OPTIONS, plan_from_options
 from ansible_collections.gpuserve.inference.plugins.modules import topology_plan as module
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import GIB, cards, links, model
 
-CODE = """
-import sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.gpuserve.inference.plugins.modules import topology_plan
-import json
-with patch_module_args(json.load(sys.stdin)):
-    topology_plan.main()
-"""
 
+@pytest.fixture
+def run(capsys):
+    """The module's main(), with arguments as Ansible hands them over and its answer as Ansible reads it."""
 
-def run(options):
-    """The module's main() in a process of its own, with arguments as Ansible hands them over."""
-    importlib.import_module("ansible.module_utils.testing")
-    done = subprocess.run(
-        [sys.executable, "-c", CODE], input=json.dumps(options), capture_output=True, text=True, check=False
-    )
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
+    def call(options):
+        with patch_module_args(options), pytest.raises(SystemExit):
+            module.main()
+        return json.loads(capsys.readouterr().out)
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -58,14 +48,13 @@ def run(options):
     ],
     ids=["split", "numbers", "one-card", "rehearsal"],
 )
-def test_module_and_filter_agree(options):
+def test_module_returns_what_the_core_plans(run, options):
     result = run({**options, "model": model("llama-3.1-8b")})
     assert result["changed"] is False
-    rest = {k: v for k, v in options.items() if k != "gpus"}
-    assert result["plan"] == plan_filter(options["gpus"], model=model("llama-3.1-8b"), **rest)
+    assert result["plan"] == plan_from_options({**options, "model": model("llama-3.1-8b")})
 
 
-def test_refusal_is_one_line_with_candidates():
+def test_refusal_is_one_line_with_candidates(run):
     result = run({"gpus": cards("5080"), "model": model("qwen3-30b-a3b")})
     assert result["failed"] is True
     assert "does not fit this server" in result["msg"]
