@@ -220,6 +220,15 @@ CAUSES = (
         r"Permission denied",
     ),
     _cause("open_files", "raise LimitNOFILE of the unit", r"\[Errno 24\]", r"Too many open files"),
+    # torch/_inductor/cpp_builder.py, triton/runtime/build.py: both compile while the engine starts
+    _cause(
+        "compiler",
+        "install the compiler of the system on this host (g++, and python3-dev where Python.h is missing)",
+        r"No working C\+\+ compiler found",
+        r"InvalidCxxCompiler",
+        r"Failed to find C compiler",
+        r"fatal error: Python\.h",
+    ),
     # vLLM's CPU build needs libnuma.so.1, which a minimal Debian lacks; it only warns, and dies of what follows
     _cause(
         "missing_library",

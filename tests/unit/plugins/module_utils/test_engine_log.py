@@ -159,6 +159,10 @@ CASES = [
         "missing_library", "libcudart", "package with libcudart.so.13", True,
     ),
     (
+        "compiler", core("RuntimeError: Worker failed with error 'InvalidCxxCompiler: No working C++ compiler found in torch'"),
+        "compiler", "No working C++ compiler", "g++", True,
+    ),
+    (
         "library, told in passing",
         "Failed to import from vllm._C: ImportError('libnuma.so.1: cannot open shared object file')\n"
         + core("AttributeError: '_OpNamespace' '_C' object has no attribute 'init_cpu_threads_env'"),
