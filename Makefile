@@ -15,7 +15,7 @@ venv: ## build .venv: Ansible and the libraries the collection uses, ready to ru
 venv-test:
 	@tools/venv.sh test
 
-demo: ## boot a throwaway machine with two simulated GPUs, serve a tiny model on it and ask it a question
+demo: venv ## boot a throwaway machine with two simulated GPUs, serve a tiny model on it and ask it a question
 	@tools/demo.sh
 
 demo-clean: ## remove everything the demo made

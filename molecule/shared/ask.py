@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Ask an OpenAI-compatible endpoint real questions and print what it did as JSON: the molecule scenarios' eyes.
+
+ask.py BASE_URL MODEL ENGINE_PORT...
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import sys
+import time
+import urllib.parse
+
+PATHS = ["/health", "/metrics", "/docs", "/tokenize", "/v1/load_lora_adapter", "/v1/models/", "/invocations"]
+
+
+def request(base, method, path, body=None, key=""):
+    where = urllib.parse.urlsplit(base)
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=120)
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    connection.request(method, path, json.dumps(body) if body else None, headers)
+    return connection.getresponse()
+
+
+def stream(base, model, key):
+    """Tokens must arrive one by one: the number of pieces, and how long after the first the last came."""
+    body = {"model": model, "prompt": "Count", "max_tokens": 64, "stream": True, "ignore_eos": True, "temperature": 0}
+    answer = request(base, "POST", "/v1/completions", body, key)
+    times, done = [], False
+    for line in answer:
+        if line.startswith(b"data: [DONE]"):
+            done = True
+        elif line.startswith(b"data: "):
+            times.append(time.monotonic())
+    return {"pieces": len(times), "done": done, "spread_ms": round(1000 * (times[-1] - times[0]), 1)}
+
+
+def finished(port):
+    """Requests that an engine has finished, by its own counter."""
+    text = request(f"http://127.0.0.1:{port}", "GET", "/metrics").read().decode()
+    return int(sum(float(count) for count in re.findall(r"^vllm:request_success_total{[^}]*} (\S+)$", text, re.M)))
+
+
+def main():
+    base, model, *engines = sys.argv[1:]
+    key = ""
+    before = {port: finished(port) for port in engines}
+    models = json.load(request(base, "GET", "/v1/models", key=key))
+    chat = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+    answers = []
+    for _number in range(8):
+        answer = request(base, "POST", "/v1/chat/completions", chat, key)
+        text = json.load(answer)
+        answers.append({"status": answer.status, "tokens": text.get("usage", {}).get("completion_tokens", 0)})
+    print(
+        json.dumps(
+            {
+                "models": [entry["id"] for entry in models["data"]],
+                "answers": answers,
+                "stream": stream(base, model, key),
+                "served": {port: finished(port) - before[port] for port in engines},
+                "closed": {path: request(base, "GET", path, key=key).status for path in PATHS},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
