@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InstallError
 from ansible_collections.gpuserve.inference.plugins.module_utils._host import MARKER, Run, disk, environment_marker
@@ -23,8 +23,8 @@ class Sources:
     """Where packages come from. All empty means: as the host's pip is configured, else the installer's default."""
 
     index_url: str = ""
-    extra_index_urls: tuple = ()
-    find_links: tuple = ()
+    extra_index_urls: tuple[Any, ...] = ()
+    find_links: tuple[Any, ...] = ()
     no_index: bool = False
     torch_backend: str = ""  # uv's own name for a PyTorch build, used only where no other source is known
 
@@ -47,7 +47,7 @@ class EnvironmentRequest:
     uv: str = ""  # path of uv; empty builds with pip
     sources: Sources = field(default_factory=Sources)
     cache_dir: str = ""
-    aliases: tuple = ()
+    aliases: tuple[Any, ...] = ()
     min_free_bytes: int = 0
     link: str = ""
     log: str = ""
@@ -184,7 +184,14 @@ def _run(request: EnvironmentRequest, run: Run, command: list[str]) -> None:
         with open(request.log, "a", encoding="utf-8") as handle:
             start = handle.tell()
         # straight into the file, so that an operator can watch a long install
-        command = ["sh", "-c", 'log=$1; shift; echo "+ $*" >>"$log"; exec "$@" >>"$log" 2>&1', "sh", request.log, *command]
+        command = [
+            "sh",
+            "-c",
+            'log=$1; shift; echo "+ $*" >>"$log"; exec "$@" >>"$log" 2>&1',
+            "sh",
+            request.log,
+            *command,
+        ]
     code, out, err = run(command)
     if code == 0:
         return
@@ -196,4 +203,6 @@ def _run(request: EnvironmentRequest, run: Run, command: list[str]) -> None:
     lines = [line.strip(" ×╰─▶") for line in text.splitlines() if line.strip() and not line.startswith("+ ")]
     marked = [line for line in lines if line.lower().startswith(("error", "fatal", "failed", "cause"))]
     said = "; ".join((marked or lines[-1:] or [f"exit status {code}"])[:2])[:500]
-    raise InstallError(f"building {request.path} failed: {said}" + (f" (all of it: {request.log})" if request.log else ""))
+    raise InstallError(
+        f"building {request.path} failed: {said}" + (f" (all of it: {request.log})" if request.log else "")
+    )

@@ -58,7 +58,11 @@ def instance_files(
     """
     files = [
         {"path": UNIT_PATH, "content": unit, "mode": "0644"},
-        {"path": f"{CONFIG_DIR}/plan.json", "content": json.dumps(plan, indent=2, sort_keys=True) + "\n", "mode": "0644"},
+        {
+            "path": f"{CONFIG_DIR}/plan.json",
+            "content": json.dumps(plan, indent=2, sort_keys=True) + "\n",
+            "mode": "0644",
+        },
     ]
     units = []
     for instance in plan["instances"]:
@@ -95,9 +99,7 @@ def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any
     listen = parse_listen(door) if door else None
     if listen:
         # the gateway forwards neither /health nor /metrics
-        targets.append(
-            {**common, "name": "gateway", "host": reachable(listen[0]), "port": listen[1], "health": False}
-        )
+        targets.append({**common, "name": "gateway", "host": reachable(listen[0]), "port": listen[1], "health": False})
     return targets
 
 

@@ -60,7 +60,10 @@ def _port_problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wis
         return problems
     listen = parse_listen(wishes.gateway_listen)
     if listen is None:
-        return [*problems, f"gateway_listen {wishes.gateway_listen!r} is not PORT or ADDRESS:PORT with a port of 1 to 65535"]
+        return [
+            *problems,
+            f"gateway_listen {wishes.gateway_listen!r} is not PORT or ADDRESS:PORT with a port of 1 to 65535",
+        ]
     holder = _taken(look, listen[1], own)
     if holder:
         problems.append(f"port {listen[1]} for the gateway is taken by {holder}; stop it or set gateway_listen")
@@ -92,7 +95,8 @@ def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -
         state = look.get("paths", {}).get(wishes.model_path, {})
         if state.get("exists") and not state.get("readable_by_service"):
             found.append(
-                f"the service user cannot read {wishes.model_path} because of the permissions of {state['blocked_at']}; "
+                f"the service user cannot read {wishes.model_path} because of the permissions of "
+                f"{state['blocked_at']}; "
                 "allow others to read it (chmod o+rX) or move the model"
             )
     return found

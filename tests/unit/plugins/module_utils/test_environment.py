@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from ansible_collections.gpuserve.inference.plugins.module_utils import _environment
 from ansible_collections.gpuserve.inference.plugins.module_utils._environment import EnvironmentRequest, Sources
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InstallError
@@ -87,7 +86,9 @@ def test_a_failure_is_one_line(tmp_path, log):
 
 
 def test_too_little_space(tmp_path):
-    with pytest.raises(InstallError, match=r"needs 1024.0 TiB|needs \d+\.\d GiB free on .*, .* GiB are; free some space"):
+    with pytest.raises(
+        InstallError, match=r"needs 1024.0 TiB|needs \d+\.\d GiB free on .*, .* GiB are; free some space"
+    ):
         _environment.build(_request(tmp_path, min_free_bytes=2**60), Installer())
     assert os.listdir(tmp_path) == []
 
@@ -106,7 +107,11 @@ def test_too_little_space(tmp_path):
         ),
         (Sources(torch_backend="cpu"), "", ["--torch-backend", "cpu"]),
         (Sources(torch_backend="cpu"), "global.find-links='/w'", ["--find-links", "/w"]),
-        (Sources(find_links=("/a", "/b"), no_index=True), "", ["--no-index", "--find-links", "/a", "--find-links", "/b"]),
+        (
+            Sources(find_links=("/a", "/b"), no_index=True),
+            "",
+            ["--no-index", "--find-links", "/a", "--find-links", "/b"],
+        ),
         (Sources(index_url="I", no_index=True), "", ["--no-index"]),
     ],
 )

@@ -7,12 +7,11 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files
 
 OK = lambda command: (0, "", "")  # noqa: E731
-REFUSES = lambda command: (1, "", "nginx: [emerg] unknown directive \"lisen\" in x:1\ntest failed")  # noqa: E731
+REFUSES = lambda command: (1, "", 'nginx: [emerg] unknown directive "lisen" in x:1\ntest failed')  # noqa: E731
 
 
 @pytest.fixture
@@ -70,7 +69,9 @@ def test_refused_files_are_taken_back(tmp_path, me):
     wanted = [WantedFile(str(old), "changed", 0o644, **me), WantedFile(str(new), "new", **me)]
     with pytest.raises(InputError) as info:
         apply_files(wanted, [str(gone)], REFUSES, validate=["nginx", "-t"])
-    assert 'nginx -t refused the new files, the old ones are back: nginx: [emerg] unknown directive "lisen"' in str(info.value)
+    assert 'nginx -t refused the new files, the old ones are back: nginx: [emerg] unknown directive "lisen"' in str(
+        info.value
+    )
     assert "\n" not in str(info.value)
     assert (old.read_text(), old.stat().st_mode & 0o777) == ("old", 0o640)
     assert gone.read_text() == "gone"

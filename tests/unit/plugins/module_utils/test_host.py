@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from ansible_collections.gpuserve.inference.plugins.module_utils import _host
 
 
@@ -76,7 +75,8 @@ def test_pids_of_our_units(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("outer", "inner", "readable"), [(0o755, 0o755, True), (0o711, 0o755, True), (0o700, 0o755, False), (0o755, 0o750, False)]
+    ("outer", "inner", "readable"),
+    [(0o755, 0o755, True), (0o711, 0o755, True), (0o700, 0o755, False), (0o755, 0o750, False)],
 )
 def test_path_state(tmp_path, monkeypatch, outer, inner, readable):
     model = tmp_path / "outer" / "model"
@@ -86,7 +86,11 @@ def test_path_state(tmp_path, monkeypatch, outer, inner, readable):
     real = os.stat
 
     def stat(path, *args, **kwargs):
-        return os.stat_result((0o40755, *real(path)[1:])) if not str(path).startswith(str(tmp_path / "outer")) else real(path, *args, **kwargs)
+        return (
+            os.stat_result((0o40755, *real(path)[1:]))
+            if not str(path).startswith(str(tmp_path / "outer"))
+            else real(path, *args, **kwargs)
+        )
 
     monkeypatch.setattr(os, "stat", stat)  # pytest's own parents are private to the user
     state = _host.path_state(str(model))
@@ -119,7 +123,10 @@ def test_markers(tmp_path, text, marker):
     [
         ({"-v": (0, "", "nginx version: nginx/1.22.1"), "-t": (0, "", "ok")}, ("1.22.1", True, "")),
         (
-            {"-v": (0, "", "nginx/1.30.4"), "-t": (1, "", 'nginx: [emerg] unknown directive "x" in /etc/a:1\nnginx: test failed')},
+            {
+                "-v": (0, "", "nginx/1.30.4"),
+                "-t": (1, "", 'nginx: [emerg] unknown directive "x" in /etc/a:1\nnginx: test failed'),
+            },
             ("1.30.4", False, 'unknown directive "x" in /etc/a:1'),
         ),
     ],
@@ -133,7 +140,9 @@ def test_no_nginx():
     assert _host.nginx(lambda command: (1, "", ""), None)["installed"] is False
 
 
-@pytest.mark.parametrize(("text", "plan"), [(None, None), ("{", None), ("[]", None), ('{"topology": "x"}', {"topology": "x"})])
+@pytest.mark.parametrize(
+    ("text", "plan"), [(None, None), ("{", None), ("[]", None), ('{"topology": "x"}', {"topology": "x"})]
+)
 def test_applied_plan(tmp_path, text, plan):
     path = tmp_path / "plan.json"
     if text is not None:

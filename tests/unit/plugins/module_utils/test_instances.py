@@ -8,7 +8,6 @@ import json
 import shlex
 
 import pytest
-
 from ansible_collections.gpuserve.inference.plugins.module_utils import _instances
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
@@ -18,7 +17,12 @@ PLAN = {
     "prediction": {"kv_cache_tokens": 1000},
     "instances": [
         {"name": "gpu0", "port": 8001, "env": {"CUDA_VISIBLE_DEVICES": "GPU-a"}, "args": ["--port", "8001"]},
-        {"name": "gpu1", "port": 8002, "env": {"CUDA_VISIBLE_DEVICES": "GPU-b"}, "args": ["--port", "8002", '{"a": 1}']},
+        {
+            "name": "gpu1",
+            "port": 8002,
+            "env": {"CUDA_VISIBLE_DEVICES": "GPU-b"},
+            "args": ["--port", "8002", '{"a": 1}'],
+        },
     ],
 }
 
@@ -34,7 +38,12 @@ def _file(result, end):
 def test_files_of_two_replicas():
     result = _render()
     assert [entry["path"].rsplit("/", 1)[1] for entry in result["files"]] == [
-        "vllm@.service", "plan.json", "gpu0.args", "gpu0.env", "gpu1.args", "gpu1.env",
+        "vllm@.service",
+        "plan.json",
+        "gpu0.args",
+        "gpu0.env",
+        "gpu1.args",
+        "gpu1.env",
     ]
     assert _file(result, "gpu1.args").splitlines() == ["/e/bin/vllm", "serve", "/m", "--port", "8002", '{"a": 1}']
     assert 'CUDA_VISIBLE_DEVICES="GPU-b"\n' in _file(result, "gpu1.env")

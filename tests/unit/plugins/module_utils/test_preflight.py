@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.gpuserve.inference.plugins.module_utils import _preflight
 
 GIB = 2**30
@@ -36,21 +35,58 @@ GOOD = [
     ("our gateway holds its port", _listener(8000, "nginx", "nginx.service"), {}),
     ("another port", _listener(9000), {}),
     ("no gateway, its port is nobody's business", _listener(8000), {"gateway_listen": ""}),
-    ("a broken file of our own is written anew", {"nginx": {"config_ok": False, "config_error": "x in /etc/nginx/conf.d/gpuserve.conf:3"}}, {}),
-    ("engine there, disk full", {"disks": {"/opt/gpuserve": {"free_bytes": 0, "measured_at": "/"}}}, {"engine_missing": False}),
-    ("cpu engine is small", {"disks": {"/opt/gpuserve": {"free_bytes": 5 * GIB, "measured_at": "/"}}}, {"engine_flavour": "cpu"}),
+    (
+        "a broken file of our own is written anew",
+        {"nginx": {"config_ok": False, "config_error": "x in /etc/nginx/conf.d/gpuserve.conf:3"}},
+        {},
+    ),
+    (
+        "engine there, disk full",
+        {"disks": {"/opt/gpuserve": {"free_bytes": 0, "measured_at": "/"}}},
+        {"engine_missing": False},
+    ),
+    (
+        "cpu engine is small",
+        {"disks": {"/opt/gpuserve": {"free_bytes": 5 * GIB, "measured_at": "/"}}},
+        {"engine_flavour": "cpu"},
+    ),
 ]
 
 BAD = [
     ("no systemd", {"systemd": {"booted": False, "version": 0}}, {}, "this host was not started by systemd"),
     ("old systemd", {"systemd": {"booted": True, "version": 239}}, {}, "systemd 239 is too old; the services need 247"),
-    ("engine's port", _listener(8001), {}, "port 8001 for gpu0 is taken by python3 (PID 77); stop it or set vllm_base_port"),
-    ("gateway's port", _listener(8000, "caddy", "caddy.service"), {}, "port 8000 for the gateway is taken by caddy (PID 77, caddy.service); stop it or set gateway_listen"),
+    (
+        "engine's port",
+        _listener(8001),
+        {},
+        "port 8001 for gpu0 is taken by python3 (PID 77); stop it or set vllm_base_port",
+    ),
+    (
+        "gateway's port",
+        _listener(8000, "caddy", "caddy.service"),
+        {},
+        "port 8000 for the gateway is taken by caddy (PID 77, caddy.service); stop it or set gateway_listen",
+    ),
     ("listen is no port", {}, {"gateway_listen": "http"}, "gateway_listen 'http' is not PORT or ADDRESS:PORT"),
     ("listen out of range", {}, {"gateway_listen": "70000"}, "with a port of 1 to 65535"),
-    ("nginx of the user's own", {"nginx": {"config_ok": False, "config_error": "unknown directive \"x\" in /etc/nginx/conf.d/a.conf:1"}}, {}, "nginx's present configuration does not parse, mend it first: unknown directive"),
-    ("disk", {"disks": {"/opt/gpuserve": {"free_bytes": 2 * GIB, "measured_at": "/opt"}}}, {}, "vLLM needs 12 GiB free below /opt/gpuserve, 2.0 GiB are"),
-    ("model not readable", {"paths": {"/m": {"exists": True, "readable_by_service": False, "blocked_at": "/root"}}}, {}, "the service user cannot read /m because of the permissions of /root"),
+    (
+        "nginx of the user's own",
+        {"nginx": {"config_ok": False, "config_error": 'unknown directive "x" in /etc/nginx/conf.d/a.conf:1'}},
+        {},
+        "nginx's present configuration does not parse, mend it first: unknown directive",
+    ),
+    (
+        "disk",
+        {"disks": {"/opt/gpuserve": {"free_bytes": 2 * GIB, "measured_at": "/opt"}}},
+        {},
+        "vLLM needs 12 GiB free below /opt/gpuserve, 2.0 GiB are",
+    ),
+    (
+        "model not readable",
+        {"paths": {"/m": {"exists": True, "readable_by_service": False, "blocked_at": "/root"}}},
+        {},
+        "the service user cannot read /m because of the permissions of /root",
+    ),
 ]
 
 
@@ -70,8 +106,15 @@ def test_one_line_each(look, wishes, line):
 @pytest.mark.parametrize(
     ("listen", "expected"),
     [
-        ("8000", ("0.0.0.0", 8000)), (8000, ("0.0.0.0", 8000)), ("127.0.0.1:80", ("127.0.0.1", 80)),
-        ("[::]:443", ("[::]", 443)), ("0", None), ("65536", None), ("a:1", None), ("", None), ("8000;", None),
+        ("8000", ("0.0.0.0", 8000)),
+        (8000, ("0.0.0.0", 8000)),
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        ("[::]:443", ("[::]", 443)),
+        ("0", None),
+        ("65536", None),
+        ("a:1", None),
+        ("", None),
+        ("8000;", None),
     ],
 )
 def test_listen(listen, expected):

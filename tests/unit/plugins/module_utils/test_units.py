@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.gpuserve.inference.plugins.module_utils import _units
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError
 
