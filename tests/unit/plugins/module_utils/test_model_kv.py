@@ -84,6 +84,9 @@ RULES: list[tuple[dict[str, Any], dict[str, int]]] = [
     ({"model_type": "llama4_text", "num_hidden_layers": 8}, {"chunked": 6, "full": 2}),
     ({"model_type": "llama4_text", "num_hidden_layers": 4, "no_rope_layers": [1, 0, 0, 1]}, {"chunked": 2, "full": 2}),
     ({"model_type": "llama4_text", "attention_chunk_size": None}, {"full": 2}),
+    ({"model_type": "gemma2", "num_hidden_layers": 3}, {"sliding": 2, "full": 1}),  # sliding comes first
+    ({"model_type": "gpt_oss", "num_hidden_layers": 3}, {"sliding": 2, "full": 1}),
+    ({"model_type": "gemma3_text", "num_hidden_layers": 13, "sliding_window": 64}, {"sliding": 11, "full": 2}),
     ({"attn_type_list": [0, 1]}, {"mamba": 1, "full": 1}),
     ({"hybrid_layer_pattern": [0, 1], "sliding_window": 64}, {"full": 1, "sliding": 1}),
     ({"block_configs": [{"attention": {"no_op": True}}, {"attention": {}}]}, {"full": 1}),
