@@ -196,7 +196,7 @@ def _without_headers(
         if not allow_pickle:
             raise ModelError(
                 f"{directory}: weights are pickled only ({pickled[0][0]}), and loading a pickle can run code; "
-                "convert them to safetensors, or set allow_pickle (vllm_model_allow_pickle) if you trust their source"
+                "convert them to safetensors, or set allow_pickle (vllm_allow_pickle) if you trust their source"
             )
         size = sum(n for _name, n in pickled)
         warning = f"weights are pickled ({pickled[0][0]}): loading them can run code, and their size is the files' size"

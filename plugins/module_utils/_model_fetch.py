@@ -145,7 +145,7 @@ def choose_files(siblings: dict[str, Any], model: HubModel, allow_pickle: bool) 
         if pickled and not allow_pickle:
             raise ModelError(
                 f"{model.label}: weights are pickled only ({pickled[0]}), and loading a pickle can run code; choose a "
-                "safetensors repository or revision, or set allow_pickle if you trust their source"
+                "safetensors repository or revision, or set allow_pickle (vllm_allow_pickle) if you trust their source"
             )
         if not pickled:
             raise ModelError(f"{model.label}: holds no safetensors weights; choose the model's safetensors repository")

@@ -153,7 +153,11 @@ def test_an_interrupted_download_is_taken_up(hub: Hub, tmp_path: Path, monkeypat
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between its attempts
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 50_000)
     hub.cut["model.safetensors"] = 200_000
-    fetch(hub, tmp_path)
+    try:
+        fetch(hub, tmp_path)
+    except ModelError:  # older releases of huggingface_hub leave the rest to the next run
+        assert not list(tmp_path.glob(f"*/{MANIFEST}"))
+        fetch(hub, tmp_path)
     ranges = [r for _m, path, r, _n in hub.requests if path.endswith("/model.safetensors") and r]
     assert "bytes=200000-" in ranges
     assert (tmp_path / "org--model@c0ffee000000/model.safetensors").read_bytes() == WEIGHTS
