@@ -190,5 +190,5 @@ def _reason(exc: Exception, model: HubModel) -> Optional[str]:
         "ConnectError",
         "HTTPError",
     }:
-        return f"{where} cannot be reached or broke off; check network and proxy and run again, or use the cache (offline)"
+        return f"{where} cannot be reached or broke off; check the network and run again, or use the cache (offline)"
     return None
