@@ -281,7 +281,7 @@ def quantization_of(config: Mapping[str, Any], text: Mapping[str, Any], director
             extra = read_json(directory / name)
             if isinstance(extra, dict):
                 found = dict(extra)
-                found.setdefault("quant_method", {"quant": "awq", "quantize": "gptq"}.get(name.split("_")[0], ""))
+                found.setdefault("quant_method", {"quant": "awq", "quantize": "gptq"}.get(name.split("_", maxsplit=1)[0], ""))
                 break
     if not found:
         return {}

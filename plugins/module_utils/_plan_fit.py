@@ -152,10 +152,9 @@ class Fitter:
 
     def prediction(self, fits: tuple[GroupFit, ...], max_model_len: int) -> dict[str, Any]:
         """Of one instance; where cards differ, of the weakest."""
-        ranks = [f for f in fits if f.memory is not None]
-        weakest = min(ranks, key=lambda f: f.memory.kv_bytes if f.memory else 0)
-        assert weakest.memory is not None
-        out = weakest.memory.prediction(max_model_len)
+        ranks = [(f.memory, f) for f in fits if f.memory is not None]
+        memory, weakest = min(ranks, key=lambda rank: rank[0].kv_bytes)
+        out = memory.prediction(max_model_len)
         group = weakest.group
         tpot = None if group[0].is_mig else tpot_ms(self.model, group[0].name, len(group), self.fabric.nvlink(group))
         out.update(

@@ -76,9 +76,13 @@ def test_a_hanging_engine_is_silent(engine):
     assert caught.value.silent
 
 
+def hang_up(server):
+    server.accept()[0].close()
+
+
 def test_a_server_that_hangs_up():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread = threading.Thread(target=hang_up, args=(server,))
         thread.start()
         with pytest.raises(NoAnswer):
             EngineClient(f"http://127.0.0.1:{server.getsockname()[1]}", timeout=5).health()

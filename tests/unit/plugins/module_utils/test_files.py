@@ -10,8 +10,13 @@ import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files
 
-OK = lambda command: (0, "", "")  # noqa: E731
-REFUSES = lambda command: (1, "", 'nginx: [emerg] unknown directive "lisen" in x:1\ntest failed')  # noqa: E731
+
+def accepts(command):
+    return 0, "", ""
+
+
+def refuses(command):
+    return 1, "", 'nginx: [emerg] unknown directive "lisen" in x:1\ntest failed'
 
 
 @pytest.fixture
@@ -43,19 +48,19 @@ def test_one_file(tmp_path, me, before, mode, content, wanted_mode, action):
         path.write_text(before)
         path.chmod(mode)
     wanted = [WantedFile(str(path), content, wanted_mode, **me)]
-    preview = apply_files(wanted, [], OK, check=True)
+    preview = apply_files(wanted, [], accepts, check=True)
     assert [change.action for change in preview] == ([action] if action else [])
     assert (path.read_text() if path.exists() else None) == before
-    assert apply_files(wanted, [], OK) == preview
+    assert apply_files(wanted, [], accepts) == preview
     assert path.read_text() == content
     assert path.stat().st_mode & 0o777 == wanted_mode
-    assert apply_files(wanted, [], OK) == []
+    assert apply_files(wanted, [], accepts) == []
 
 
 def test_purge_removes_only_what_is_not_wanted(tmp_path, me):
     for name in ("a.env", "b.env", "c.args"):
         (tmp_path / name).write_text("x")
-    changes = apply_files([WantedFile(str(tmp_path / "a.env"), "x", **me)], [f"{tmp_path}/*.env"], OK)
+    changes = apply_files([WantedFile(str(tmp_path / "a.env"), "x", **me)], [f"{tmp_path}/*.env"], accepts)
     assert [(c.path, c.action) for c in changes] == [(str(tmp_path / "b.env"), "remove")]
     assert sorted(os.listdir(tmp_path)) == ["a.env", "c.args"]
 
@@ -68,7 +73,7 @@ def test_refused_files_are_taken_back(tmp_path, me):
     new = tmp_path / "new"
     wanted = [WantedFile(str(old), "changed", 0o644, **me), WantedFile(str(new), "new", **me)]
     with pytest.raises(InputError) as info:
-        apply_files(wanted, [str(gone)], REFUSES, validate=["nginx", "-t"])
+        apply_files(wanted, [str(gone)], refuses, validate=["nginx", "-t"])
     assert 'nginx -t refused the new files, the old ones are back: nginx: [emerg] unknown directive "lisen"' in str(
         info.value
     )
@@ -79,7 +84,7 @@ def test_refused_files_are_taken_back(tmp_path, me):
 
 
 def test_a_secret_is_not_shown(tmp_path, me):
-    changes = apply_files([WantedFile(str(tmp_path / "k"), "s3cret", 0o600, secret=True, **me)], [], OK)
+    changes = apply_files([WantedFile(str(tmp_path / "k"), "s3cret", 0o600, secret=True, **me)], [], accepts)
     assert "s3cret" not in str(changes)
     assert _read(tmp_path / "k") == "s3cret"
 
@@ -94,10 +99,10 @@ def test_a_secret_is_not_shown(tmp_path, me):
 def test_bad_sets(tmp_path, me, files, message):
     wanted = [WantedFile(os.path.normpath(str(tmp_path / name)), "x", **me) for name in files]
     with pytest.raises(InputError, match=message):
-        apply_files(wanted, [], OK)
+        apply_files(wanted, [], accepts)
 
 
 def test_unknown_owner(tmp_path):
     with pytest.raises(InputError, match="owner nobody-here:root does not exist"):
-        apply_files([WantedFile(str(tmp_path / "a"), "x", owner="nobody-here")], [], OK)
+        apply_files([WantedFile(str(tmp_path / "a"), "x", owner="nobody-here")], [], accepts)
     assert os.listdir(tmp_path) == []

@@ -332,7 +332,7 @@ def test_fast():
     gpus, fabric = cards(*["5080"] * 8), links(8, path="NODE")
     llama = model("llama-3.1-8b")
     took = []
-    for _ in range(5):
+    for _round in range(5):
         started = time.process_time()  # of this process alone: other work on the machine does not count
         plan(gpus, model=llama, links=fabric)
         took.append(time.process_time() - started)
