@@ -26,7 +26,7 @@ CASES = [
     ({"vllm_model": "/srv/models/empty"}, r"/srv/models/empty.*config\.json", None, None),
     ({"vllm_model": "/srv/models/mystery"}, r"MysteryForCausalLM", None, None),
     ({"vllm_model": "/srv/models/pickled"}, r"pytorch_model\.bin.*safetensors", None, None),
-    ({"vllm_model": "models/tiny"+"/x"}, r'vllm_model is "models/tiny/x"; give the absolute path', None, None),
+    ({"vllm_model": "models/tiny/x"}, r'vllm_model is "models/tiny/x"; give the absolute path', None, None),
     ({"vllm_model": ""}, r'vllm_model is ""; give the absolute path', None, None),
     ({"vllm_topology": "fast"}, r"vllm_topology.*auto, data_parallel, tensor_parallel, hybrid.*fast", None, None),
     ({"vllm_workload": "quick"}, r"vllm_workload.*latency, throughput, mixed.*quick", None, None),
@@ -36,7 +36,7 @@ CASES = [
     ({"vllm_base_port": 70000}, r"70000.*1024.*65535", None, None),
     ({"vllm_base_port": 18500}, r"port 18500 for gpu0 is taken by python3 \(PID \d+, squatter\.service\)", None, None),
     ({"gateway_listen": "127.0.0.1:18500"}, r"port 18500 for the gateway is taken by python3", None, None),
-    ({"gateway_listen": "http"}, r"gateway_listen 'http' is not PORT or ADDRESS:PORT", None, None),
+    ({"gateway_listen": "http"}, r'gateway_listen "http" is not PORT or ADDRESS:PORT', None, None),
     ({"vllm_topology": "tensor_parallel", "vllm_model": "/srv/models/odd-heads"}, r"3.*head", None, None),
     ({"vllm_tensor_parallel_size": 4}, r"4.*2", None, None),
     ({"vllm_max_model_len": 99999}, r"max_model_len 99999 is beyond the model's 2048", None, None),
@@ -68,7 +68,7 @@ def try_case(settings, expected, before, after):
     try:
         fingerprint = on_host(FINGERPRINT)
         command = ["ansible-playbook", "-i", INVENTORY, "--limit", "molecule", "-e", json.dumps(settings)]
-        env = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"}
+        env = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
         run = subprocess.run([*command, "gpuserve.inference.site"], capture_output=True, text=True, env=env, timeout=300)
         changed = on_host(FINGERPRINT) != fingerprint
     finally:
@@ -94,11 +94,13 @@ def try_case(settings, expected, before, after):
 
 def main():
     failed = 0
-    for settings, expected, before, after in CASES:
+    only = sys.argv[1] if len(sys.argv) > 1 else ""
+    cases = [case for case in CASES if only in json.dumps(case[0])]
+    for settings, expected, before, after in cases:
         line, wrong = try_case(settings, expected, before, after)
         failed += bool(wrong)
         print(f"{'FAIL ' + '; '.join(wrong) if wrong else 'ok'}: {json.dumps(settings)}\n    {line}", flush=True)
-    print(f"{len(CASES) - failed} passed, {failed} failed")
+    print(f"{len(cases) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -13,7 +13,7 @@ import os
 import pwd
 import tempfile
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
@@ -73,7 +73,7 @@ def _shown(state: Optional[_State], secret: bool) -> str:
     return "(hidden)\n" if secret else state.content.decode(errors="replace")
 
 
-def _write(path: str, state: _State, move: Callable[[str, str], None]) -> None:
+def _write(path: str, state: _State) -> None:
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=".gpuserve-", dir=folder)  # 0600 until its owner is set
@@ -83,7 +83,8 @@ def _write(path: str, state: _State, move: Callable[[str, str], None]) -> None:
         os.fsync(out.fileno())
     os.chown(temporary, state.uid, state.gid)
     os.chmod(temporary, state.mode)
-    move(temporary, path)
+    # made in the folder it belongs to, so it has that folder's security context already
+    os.replace(temporary, path)
 
 
 def apply_files(
@@ -92,7 +93,6 @@ def apply_files(
     run: Run,
     validate: Optional[list[str]] = None,
     check: bool = False,
-    move: Callable[[str, str], None] = os.replace,
 ) -> list[Change]:
     """Make ``wanted`` true and remove whatever else matches the ``purge`` globs.
 
@@ -121,19 +121,19 @@ def apply_files(
         changes.append(Change(path, "remove", _shown(old, False), ""))
     if check or not changes:
         return changes
-    _put(after, move)
+    _put(after)
     if validate:
         code, out, err = run(validate)
         if code != 0:
-            _put(before, move)
+            _put(before)
             raise InputError(f"{' '.join(validate)} refused the new files, the old ones are back: {_complaint(out, err)}")
     return changes
 
 
-def _put(states: dict[str, Optional[_State]], move: Callable[[str, str], None]) -> None:
+def _put(states: dict[str, Optional[_State]]) -> None:
     for path, state in states.items():
         if state is not None:
-            _write(path, state, move)
+            _write(path, state)
         elif os.path.lexists(path):
             os.unlink(path)
 

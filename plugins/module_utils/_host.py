@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import glob
 import json
 import os
@@ -127,6 +128,15 @@ def disk(path: str) -> dict[str, Any]:
     return {"free_bytes": usage.free, "total_bytes": usage.total, "measured_at": where}
 
 
+def library_loads(name: str) -> bool:
+    """Whether the dynamic linker finds a shared library, ``libnuma.so.1`` for example."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
 def path_state(path: str) -> dict[str, Any]:
     """Whether a path exists and whether a service user who owns nothing of it can read it."""
     if not os.path.exists(path):
@@ -173,7 +183,7 @@ def nginx(run: Run, executable: Optional[str]) -> dict[str, Any]:
         "installed": True,
         "version": version.group(1) if version else "",
         "config_ok": code == 0,
-        "config_error": problem.replace("nginx: [emerg] ", "") if code else "",
+        "config_error": re.sub(r"^.*\[emerg\] (\d+#\d+: )?", "", problem) if code else "",
     }
 
 

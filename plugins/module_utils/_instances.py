@@ -99,7 +99,7 @@ def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any
     listen = parse_listen(door) if door else None
     if listen:
         # the gateway forwards neither /health nor /metrics
-        targets.append({**common, "name": "gateway", "host": reachable(listen[0]), "port": listen[1], "health": False})
+        targets.append({**common, "name": "gateway", "host": reachable(listen[0]), "port": listen[1], "gateway": True})
     return targets
 
 

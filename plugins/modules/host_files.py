@@ -152,7 +152,6 @@ def main() -> None:
             run,
             validate=params["validate"],
             check=module.check_mode,
-            move=module.atomic_move,
         )
         if changes and params["daemon_reload"] and not module.check_mode:
             _systemd.daemon_reload(run)

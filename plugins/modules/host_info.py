@@ -40,6 +40,11 @@ options:
     type: list
     elements: str
     default: []
+  libraries:
+    description: Shared libraries to look for, by the name that the dynamic linker knows.
+    type: list
+    elements: str
+    default: []
   plan_path:
     description: Where the applied plan is kept.
     type: path
@@ -106,6 +111,10 @@ host:
       description: For each of O(commands), its path or an empty string.
       type: dict
       returned: always
+    libraries:
+      description: For each of O(libraries), whether it can be loaded.
+      type: dict
+      returned: always
     listeners:
       description: Listening TCP ports with address, pid, process and systemd unit.
       type: list
@@ -148,6 +157,7 @@ def main() -> None:
             "paths": paths,
             "environments": paths,
             "commands": {"type": "list", "elements": "str", "default": []},
+            "libraries": {"type": "list", "elements": "str", "default": []},
             "plan_path": {"type": "path", "default": "/etc/gpuserve/plan.json"},
         },
         supports_check_mode=True,
@@ -170,6 +180,7 @@ def main() -> None:
             "paths": {path: _host.path_state(path) for path in wanted["paths"]},
             "environments": _host.environment_markers(wanted["environments"]),
             "commands": {name: module.get_bin_path(name) or "" for name in wanted["commands"]},
+            "libraries": {name: _host.library_loads(name) for name in wanted["libraries"]},
             "listeners": _host.listeners(),
             "vllm_pids": _host.unit_pids("vllm@"),
             "systemd": _host.systemd(module.run_command),

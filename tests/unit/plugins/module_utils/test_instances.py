@@ -105,3 +105,12 @@ def test_targets():
 
 def test_a_rehearsal_expects_no_figures_of_cards():
     assert _instances.ready_targets({**PLAN, "device": "cpu"})[0]["expected"] == {}
+
+
+@pytest.mark.parametrize(
+    ("door", "where"),
+    [("", None), ("8000", ("127.0.0.1", 8000)), ("10.0.0.5:80", ("10.0.0.5", 80)), ("[::]:8000", ("127.0.0.1", 8000))],
+)
+def test_the_door_is_asked_too(door, where):
+    found = [(t["host"], t["port"]) for t in _instances.ready_targets(PLAN, door) if t.get("gateway")]
+    assert found == ([where] if where else [])
