@@ -281,7 +281,8 @@ def quantization_of(config: Mapping[str, Any], text: Mapping[str, Any], director
             extra = read_json(directory / name)
             if isinstance(extra, dict):
                 found = dict(extra)
-                found.setdefault("quant_method", {"quant": "awq", "quantize": "gptq"}.get(name.split("_", maxsplit=1)[0], ""))
+                tool = name.split("_", maxsplit=1)[0]
+                found.setdefault("quant_method", {"quant": "awq", "quantize": "gptq"}.get(tool, ""))
                 break
     if not found:
         return {}

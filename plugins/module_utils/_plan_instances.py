@@ -93,7 +93,7 @@ def instances(
             env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         args = common_args(request, host, port, len(group), max_model_len, fit.max_num_seqs, fit.max_num_batched_tokens)
         if fit.memory is None:
-        raise ValueError("an instance is planned only on cards whose memory was predicted")
+            raise ValueError("an instance is planned only on cards whose memory was predicted")
         args += ["--gpu-memory-utilization", f"{fit.memory.utilization:g}"]
         if request.kv_cache_dtype != "auto":
             args += ["--kv-cache-dtype", request.kv_cache_dtype]
