@@ -35,6 +35,7 @@ trap end_watcher EXIT
 watch_machine() {
     local said='' line
     while sleep 5; do
+        # shellcheck disable=SC2016 # it is the machine that expands this
         line=$("$MACHINE" ssh "$NAME" 'if systemctl -q is-active vllm@gpu0; then
                 journalctl -u vllm@gpu0 -o cat -n 40 | grep -E "INFO|WARNING" | tail -n 1 |
                     sed -E "s/^.*\] //; s/^/engine: /"
