@@ -82,8 +82,9 @@ def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any
     """What vllm_ready has to ask of a plan's instances, and of the gateway where ``door`` says where it listens."""
     tasks = plan.get("model", {}).get("tasks") or ["generate"]
     prediction = plan.get("prediction", {})
-    # a rehearsal predicts for cards, but its engines are sized for the processor
-    expected = {} if plan.get("device") == "cpu" else {"kv_cache_tokens": prediction.get("kv_cache_tokens")}
+    if plan.get("rehearsal"):  # what is predicted for the cards is not what the processor holds
+        prediction = prediction.get("rehearsal", {})
+    expected = {key: prediction.get(key) for key in ("kv_cache_tokens", "num_gpu_blocks") if prediction.get(key)}
     common = {"served_model_name": plan.get("model", {}).get("served_model_name", ""), "task": tasks[0]}
     targets = [
         {
@@ -92,7 +93,7 @@ def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any
             "host": reachable(instance.get("host") or ""),
             "port": instance["port"],
             "unit": unit_name(instance["name"]),
-            "expected": {key: value for key, value in expected.items() if value},
+            "expected": expected,
         }
         for instance in plan["instances"]
     ]

@@ -103,8 +103,10 @@ def test_targets():
     ]
 
 
-def test_a_rehearsal_expects_no_figures_of_cards():
-    assert _instances.ready_targets({**PLAN, "device": "cpu"})[0]["expected"] == {}
+def test_a_rehearsal_expects_what_the_processor_holds():
+    prediction = {"kv_cache_tokens": 1000, "rehearsal": {"kv_cache_tokens": 64, "num_gpu_blocks": 4, "block_size": 16}}
+    targets = _instances.ready_targets({**PLAN, "device": "cpu", "rehearsal": True, "prediction": prediction})
+    assert targets[0]["expected"] == {"kv_cache_tokens": 64, "num_gpu_blocks": 4}
 
 
 @pytest.mark.parametrize(
