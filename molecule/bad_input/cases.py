@@ -13,7 +13,9 @@ ROOT = os.environ["MOLECULE_PROJECT_DIRECTORY"]
 INVENTORY = f"{ROOT}/molecule/shared/inventory.yml"
 MACHINE = f"{ROOT}/tests/machines/machine"
 
-HIDE_DRIVER = "mount --bind /srv/fakepci /sys/bus/pci/devices && mv /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1 /srv/ && ldconfig"
+HIDE_DRIVER = (
+    "mount --bind /srv/fakepci /sys/bus/pci/devices && mv /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1 /srv/ && ldconfig"
+)
 SHOW_DRIVER = "umount /sys/bus/pci/devices; mv /srv/libnvidia-ml.so.1 /usr/lib/x86_64-linux-gnu/ && ldconfig"
 MISMATCH = "cp /etc/fake-nvml.profile /srv/good.profile && printf 'init_error = 18\n' >/etc/fake-nvml.profile"
 MATCH = "cp /srv/good.profile /etc/fake-nvml.profile"
@@ -68,8 +70,15 @@ def try_case(settings, expected, before, after):
     try:
         fingerprint = on_host(FINGERPRINT)
         command = ["ansible-playbook", "-i", INVENTORY, "--limit", "molecule", "-e", json.dumps(settings)]
-        env = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-        run = subprocess.run([*command, "gpuserve.inference.site"], capture_output=True, text=True, env=env, timeout=300)
+        env = {
+            **os.environ,
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
+        }
+        run = subprocess.run(
+            [*command, "gpuserve.inference.site"], capture_output=True, text=True, env=env, timeout=300
+        )
         changed = on_host(FINGERPRINT) != fingerprint
     finally:
         if after:

@@ -126,7 +126,9 @@ def apply_files(
         code, out, err = run(validate)
         if code != 0:
             _put(before)
-            raise InputError(f"{' '.join(validate)} refused the new files, the old ones are back: {_complaint(out, err)}")
+            raise InputError(
+                f"{' '.join(validate)} refused the new files, the old ones are back: {_complaint(out, err)}"
+            )
     return changes
 
 
