@@ -11,7 +11,7 @@ debian_mirror() { # the host's own mirror where the host is Debian
   elif grep -qsx 'ID=debian' /etc/os-release; then
     # shellcheck disable=SC2016 # $(REPO_URI) is apt's
     uri=$(apt-get indextargets --format '$(REPO_URI) $(SUITE)' 'Created-By: Packages' 2>/dev/null |
-      awk '$1 !~ /security/ && $1 ~ /debian\/?$/ {print $1; exit}')
+      awk '$1 !~ /security/ && $1 ~ /debian\/?$/ && !n++ {print $1}')
   fi
   uri=${uri:-http://deb.debian.org/debian}
   echo "${uri%/}"
@@ -28,7 +28,7 @@ write_apt_sources() { # ROOT MIRROR SUITE
 
 # What pip is configured to use on this host, one value a line: pip_values find-links
 pip_values() { # OPTION
-  python3 -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.$1=//p" | tr -d "'\"" | sed 's/\\n/ /g' | tr ' ' '\n' |
+  { python3 -m pip config list 2>/dev/null || true; } | sed -n "s/^[^=]*\.$1=//p" | tr -d "'\"" | sed 's/\\n/ /g' | tr ' ' '\n' |
     awk 'NF && !seen[$0]++'
 }
 
@@ -39,7 +39,7 @@ local_index_dirs() {
     value=${value#file://}
     value=${value%/}
     [[ $value == /*/simple ]] && value=${value%/simple}
-    [[ $value == /?* && -d $value ]] && realpath "$value"
+    if [[ $value == /?* && -d $value ]]; then realpath "$value"; fi
   done | sort -u
 }
 
@@ -56,7 +56,7 @@ forward_host_settings() { # ROOT
   for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY UV_DEFAULT_INDEX UV_INDEX; do
     [ -z "${!name:-}" ] || printf '%s=%s\n' "$name" "${!name}" >>"$root/etc/environment"
   done
-  index=$(pip_values index-url | head -n 1)
+  index=$(pip_values index-url | sed -n 1p)
   extra=$(pip_values extra-index-url)
   links=$(pip_values find-links)
   [ -n "$index$extra$links" ] || return 0
