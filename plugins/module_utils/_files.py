@@ -11,6 +11,7 @@ import glob
 import grp
 import os
 import pwd
+import shutil
 import tempfile
 from dataclasses import dataclass
 from typing import Optional
@@ -144,3 +145,32 @@ def _complaint(out: str, err: str) -> str:
     lines = [line.strip() for line in (err + "\n" + out).splitlines() if line.strip()]
     marked = [line for line in lines if "[emerg]" in line or "error" in line.lower()]
     return (marked or lines or ["it said nothing"])[0]
+
+
+def remove_trees(absent: list[str], tidy: list[str], check: bool = False) -> list[Change]:
+    """Remove whole directories (``absent``), then those of ``tidy`` that are empty.
+
+    A mount point is emptied but stays, since it is not the collection's to unmount.
+    """
+    changes = []
+    for path in absent:
+        if not os.path.lexists(path):
+            continue
+        changes.append(Change(path, "remove", "", ""))
+        if not check:
+            _remove(path)
+    for path in tidy:
+        if not check and os.path.isdir(path) and not os.path.ismount(path) and not os.listdir(path):
+            os.rmdir(path)
+            changes.append(Change(path, "remove", "", ""))
+    return changes
+
+
+def _remove(path: str) -> None:
+    if os.path.islink(path) or not os.path.isdir(path):
+        os.unlink(path)
+    elif os.path.ismount(path):
+        for name in os.listdir(path):
+            _remove(os.path.join(path, name))
+    else:
+        shutil.rmtree(path)

@@ -51,6 +51,16 @@ options:
     type: list
     elements: str
     default: []
+  absent:
+    description: Files and whole directories to remove.
+    type: list
+    elements: path
+    default: []
+  tidy:
+    description: Directories to remove where nothing is left in them.
+    type: list
+    elements: path
+    default: []
   validate:
     description: Command that must succeed once the files are written.
     type: list
@@ -104,7 +114,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _systemd
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files, remove_trees
 
 
 def _wanted(entry: dict) -> WantedFile:
@@ -136,6 +146,8 @@ def main() -> None:
                 "required_one_of": [("content", "secret_content")],
             },
             "purge": {"type": "list", "elements": "str", "default": []},
+            "absent": {"type": "list", "elements": "path", "default": []},
+            "tidy": {"type": "list", "elements": "path", "default": []},
             "validate": {"type": "list", "elements": "str", "default": []},
             "daemon_reload": {"type": "bool", "default": False},
             "unit": {"type": "str"},
@@ -153,6 +165,7 @@ def main() -> None:
             validate=params["validate"],
             check=module.check_mode,
         )
+        changes += remove_trees(params["absent"], params["tidy"], check=module.check_mode)
         if changes and params["daemon_reload"] and not module.check_mode:
             _systemd.daemon_reload(run)
         action = ""

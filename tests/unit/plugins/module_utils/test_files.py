@@ -8,7 +8,7 @@ import os
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files, remove_trees
 
 
 def accepts(command):
@@ -106,3 +106,24 @@ def test_unknown_owner(tmp_path):
     with pytest.raises(InputError, match="owner nobody-here:root does not exist"):
         apply_files([WantedFile(str(tmp_path / "a"), "x", owner="nobody-here")], [], accepts)
     assert os.listdir(tmp_path) == []
+
+
+def test_trees_go_and_what_is_not_empty_stays(tmp_path):
+    for path in ("prefix/engines/v1/bin", "prefix/cache", "other"):
+        (tmp_path / path).mkdir(parents=True)
+    absent, tidy = [f"{tmp_path}/prefix/engines", f"{tmp_path}/none"], [f"{tmp_path}/prefix", f"{tmp_path}/other"]
+    preview = remove_trees(absent, tidy, check=True)
+    assert [change.path for change in preview] == [f"{tmp_path}/prefix/engines"]
+    assert (tmp_path / "prefix/engines/v1/bin").exists()
+    changes = remove_trees(absent, tidy)
+    assert [change.path for change in changes] == [f"{tmp_path}/prefix/engines", f"{tmp_path}/other"]
+    assert os.listdir(tmp_path / "prefix") == ["cache"]
+    assert remove_trees(absent, tidy) == []
+
+
+def test_a_mount_point_is_emptied_but_stays(tmp_path, monkeypatch):
+    mount = tmp_path / "cache"
+    (mount / "deep").mkdir(parents=True)
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(mount))
+    remove_trees([str(mount)], [str(mount)])
+    assert os.listdir(tmp_path) == ["cache"] and os.listdir(mount) == []
