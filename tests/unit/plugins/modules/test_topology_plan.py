@@ -6,27 +6,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.gpuserve.inference.plugins.doc_fragments._topology_plan import ModuleDocFragment
 from ansible_collections.gpuserve.inference.plugins.module_utils._planner import OPTIONS, plan_from_options
 from ansible_collections.gpuserve.inference.plugins.modules import topology_plan as module
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import GIB, cards, links, model
-
-
-@pytest.fixture
-def run(capsys):
-    """The module's main(), with arguments as Ansible hands them over and its answer as Ansible reads it."""
-
-    def call(options):
-        with patch_module_args(options), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+from ansible_collections.gpuserve.inference.tests.unit.plugins.modules.engine_module import call
 
 
 @pytest.mark.parametrize(
@@ -48,19 +34,19 @@ def run(capsys):
     ],
     ids=["split", "numbers", "one-card", "rehearsal"],
 )
-def test_module_returns_what_the_core_plans(run, options):
-    result = run({**options, "model": model("llama-3.1-8b")})
+def test_module_returns_what_the_core_plans(options):
+    result = call(module, {**options, "model": model("llama-3.1-8b")})
     assert result["changed"] is False
     assert result["plan"] == plan_from_options({**options, "model": model("llama-3.1-8b")})
 
 
-def test_refusal_is_one_line_with_candidates(run):
-    result = run({"gpus": cards("5080"), "model": model("qwen3-30b-a3b")})
+def test_refusal_is_one_line_with_candidates():
+    result = call(module, {"gpus": cards("5080"), "model": model("qwen3-30b-a3b")})
     assert result["failed"] is True
     assert "does not fit this server" in result["msg"]
     assert "\n" not in result["msg"]
     assert result["candidates"][0]["fits"] is False
-    result = run({"gpus": cards("5080"), "model": model("llama-3.1-8b"), "topology": "tensor_paralel"})
+    result = call(module, {"gpus": cards("5080"), "model": model("llama-3.1-8b"), "topology": "tensor_paralel"})
     assert "did you mean 'tensor_parallel'" in result["msg"]
 
 
