@@ -12,10 +12,16 @@ from typing import Any, Mapping, Sequence
 
 def _row(outcome: Mapping[str, Any]) -> tuple[str, ...]:
     kv = outcome.get("kv") or {}
-    tokens, planned, difference = kv.get("kv_cache_tokens"), kv.get("planned_kv_cache_tokens"), kv.get("difference_percent")
+    tokens, planned, difference = (
+        kv.get("kv_cache_tokens"),
+        kv.get("planned_kv_cache_tokens"),
+        kv.get("difference_percent"),
+    )
     return (
         str(outcome["name"]),
-        f"ready after {outcome['seconds']:.1f} s" if outcome.get("ready") else f"NOT READY ({outcome.get('stage', '')})",
+        f"ready after {outcome['seconds']:.1f} s"
+        if outcome.get("ready")
+        else f"NOT READY ({outcome.get('stage', '')})",
         ", ".join(outcome.get("models") or ()),
         f"{tokens:,}" if tokens else "",
         f"{planned:,}" if planned else "",

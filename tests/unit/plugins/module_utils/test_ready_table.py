@@ -12,7 +12,15 @@ def test_engine_and_plan_side_by_side():
     table = render_ready(
         [
             {"name": "gpu0", "ready": True, "seconds": 1.25, "models": ["tiny"], "kv": kv},
-            {"name": "gateway", "ready": False, "seconds": 9.0, "stage": "model", "models": [], "kv": {}, "error": "no answer"},
+            {
+                "name": "gateway",
+                "ready": False,
+                "seconds": 9.0,
+                "stage": "model",
+                "models": [],
+                "kv": {},
+                "error": "no answer",
+            },
         ]
     )
     assert table.splitlines() == [
