@@ -9,7 +9,7 @@ set -euo pipefail
 
 VLLM_VERSION=${VLLM_VERSION:-0.32.0}
 TORCH_CPU_VERSION=${TORCH_CPU_VERSION:-2.13.0}
-CPU_PYTHON=3.11 # what Debian 12 has; a `+cpu` wheel is hashed for one Python version at a time
+CPU_PYTHON=${CPU_PYTHON:-3.11} # what Debian 12 has; a `+cpu` wheel is hashed for one Python version at a time
 UV=${UV:-uv}
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
