@@ -15,7 +15,7 @@ WATCHER=
 
 if [ "${1:-}" = clean ]; then
     "$MACHINE" destroy "$NAME"
-    rm -rf "$KEEP" "$GPUSERVE_CACHE/packages" "$GPUSERVE_CACHE/apt"
+    rm -rf "$KEEP" "$GPUSERVE_CACHE/opt" "$GPUSERVE_CACHE/apt"
     # the Debian root is shared with the tests; it goes with the last machine
     [ -n "$("$MACHINE" status | tail -n +2)" ] || "$MACHINE" clean
     rmdir "$GPUSERVE_CACHE" 2>/dev/null || true
@@ -58,13 +58,18 @@ free_port() { # FROM COUNT: the first of COUNT free neighbouring ports
     done
 }
 
+discard() { # its engines need no time to finish their work
+    "$MACHINE" ssh "$NAME" systemctl kill --signal=KILL 'vllm@*' >/dev/null 2>&1 </dev/null || true
+    "$MACHINE" destroy "$NAME"
+}
+
 step "a machine: Debian with systemd, two simulated RTX 5090"
-"$MACHINE" destroy "$NAME"
+discard
 "$MACHINE" build
-mkdir -p "$KEEP" "$GPUSERVE_CACHE/packages" "$GPUSERVE_CACHE/apt" # the tests share what is downloaded
+mkdir -p "$KEEP" "$GPUSERVE_CACHE/opt" "$GPUSERVE_CACHE/apt" # what is downloaded is kept, and shared with the tests
 python3 tests/fixtures/tiny_model/make.py "$KEEP/tiny-llama"
 "$MACHINE" boot "$NAME" --gpus rtx5090x2 --bind-ro "$KEEP/tiny-llama:/srv/models/tiny-llama" \
-    --bind "$GPUSERVE_CACHE/packages:/opt/gpuserve/cache" --bind "$GPUSERVE_CACHE/apt:/var/cache/apt/archives"
+    --bind "$GPUSERVE_CACHE/opt:/opt/gpuserve" --bind "$GPUSERVE_CACHE/apt:/var/cache/apt/archives"
 "$MACHINE" inventory "$NAME" >"$KEEP/inventory.yml"
 PORT=${GPUSERVE_DEMO_PORT:-$(free_port 8000 3)}
 cat >"$KEEP/settings.yml" <<SETTINGS

@@ -33,6 +33,14 @@ options:
     description: Which engine, V(cuda) or V(cpu).
     type: str
     default: cuda
+  python:
+    description: Interpreter that the engine is to run with.
+    type: str
+    default: python3
+  lock_header:
+    description: First line of the engine's lock file, which says what Pythons it is for.
+    type: str
+    default: ""
   model_path:
     description: Directory of a model that lies on the host.
     type: str

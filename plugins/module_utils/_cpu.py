@@ -33,6 +33,10 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._types import C
 # A rehearsal runs next to everything else on a small machine: few sequences keep its sampler buffers and warm-up small.
 REHEARSAL_MAX_NUM_SEQS = 16
 REHEARSAL_MAX_NUM_BATCHED_TOKENS = 2048
+# A rehearsal shows that everything works, not how fast: uncompiled, an engine starts 10 to 20 s sooner and needs no C++
+# compiler. -O0 alone still compiles one function at the first request of a tensor parallel engine.
+REHEARSAL_ARGS = ("-O0",)
+REHEARSAL_ENV = {"TORCHDYNAMO_DISABLE": "1"}
 RUNTIME_BYTES = 3 * GIB // 2  # Python, torch and the activations of one engine
 HOST_SHARE = 0.8  # of the host's memory that engines may take together
 USUAL_KV_GIB = 4
@@ -228,8 +232,9 @@ def rehearse(plan: Plan, request: PlanRequest, release: Release) -> Plan:
     made = []
     for n, instance in enumerate(plan.instances):
         extra = [word for word in request.extra_args if word not in CPU_ONLY_GPU_FLAGS]
-        args = common_args(request, instance.host, instance.port, tp, plan.max_model_len, seqs, batched) + extra
-        made.append(replace(instance, env=_env(binds[n], space), args=tuple(args)))
+        args = common_args(request, instance.host, instance.port, tp, plan.max_model_len, seqs, batched)
+        args += [*REHEARSAL_ARGS, *extra]
+        made.append(replace(instance, env={**_env(binds[n], space), **REHEARSAL_ENV}, args=tuple(args)))
     prediction: dict[str, Any] = dict(plan.prediction)
     prediction["rehearsal"] = {
         "kv_cache_bytes_per_rank": space * GIB,

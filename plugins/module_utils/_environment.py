@@ -48,6 +48,7 @@ class EnvironmentRequest:
     sources: Sources = field(default_factory=Sources)
     cache_dir: str = ""
     aliases: tuple[Any, ...] = ()
+    compile_bytecode: bool = True
     min_free_bytes: int = 0
     link: str = ""
     log: str = ""
@@ -143,7 +144,7 @@ def _build(request: EnvironmentRequest, run: Run) -> None:
         _run(request, run, [request.uv, "venv", "--quiet", "--python", request.python, request.path])
         install = [request.uv, "pip", "install", "--python", f"{request.path}/bin/python", "--no-deps"]
         install += ["--cache-dir", request.cache_dir] if request.cache_dir else []
-        install += ["--compile-bytecode"]  # the service user cannot write it later
+        install += ["--compile-bytecode"] if request.compile_bytecode else []
     else:
         sources = request.sources
         _run(request, run, [request.python, "-m", "venv", request.path])

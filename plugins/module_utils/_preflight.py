@@ -27,6 +27,8 @@ class Wishes:
     engine_flavour: str = "cuda"
     model_path: str = ""  # of a model that lies on the host
     gateway_listen: str = ""  # "[address:]port"; empty without a gateway
+    python: str = "python3"  # interpreter for the engine; another than the host's own is the operator's business
+    lock_header: str = ""  # first line of the lock file: which Pythons it is for
     own_nginx_file: str = "/etc/nginx/conf.d/gpuserve.conf"
 
 
@@ -44,6 +46,22 @@ def _taken(look: Mapping[str, Any], port: int, own: tuple[str, ...]) -> str:
             holder = row["process"] or "another process"
             return f"{holder} (PID {row['pid']}{', ' + row['unit'] if row['unit'] else ''})"
     return ""
+
+
+def _python_problem(look: Mapping[str, Any], wishes: Wishes) -> str:
+    covered = re.search(r"CPython (\d+\.\d+)(?: to (\d+\.\d+))?", wishes.lock_header)
+    have = str(look.get("python", {}).get("version", ""))
+    if not covered or not have or wishes.python != "python3":
+        return ""
+    low, high = covered.group(1), covered.group(2) or covered.group(1)
+    if _minor(low) <= _minor(have) <= _minor(high):
+        return ""
+    span = low if low == high else f"{low} to {high}"
+    return f"this engine is locked for Python {span}, the host has {have}; set vllm_python to such an interpreter"
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def _port_problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -> list[str]:
@@ -84,6 +102,7 @@ def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -
         if not nginx.get("config_ok", True) and wishes.own_nginx_file not in nginx.get("config_error", ""):
             found.append(f"nginx's present configuration does not parse, mend it first: {nginx.get('config_error')}")
     if wishes.engine_missing:
+        found += [line for line in [_python_problem(look, wishes)] if line]
         need = ENGINE_BYTES[wishes.engine_flavour]
         space = look.get("disks", {}).get(wishes.prefix, {})
         if space.get("free_bytes", need) < need:

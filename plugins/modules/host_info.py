@@ -78,7 +78,7 @@ host:
       type: str
       returned: always
     python:
-      description: Version of the Python that ran this module and whether it can make virtual environments.
+      description: Version of the Python that ran this module, whether it has headers and can make environments.
       type: dict
       returned: always
     cpus:
@@ -143,6 +143,7 @@ import importlib.util
 import os
 import platform
 import pwd
+import sysconfig
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _host
@@ -171,6 +172,7 @@ def main() -> None:
             "user": pwd.getpwuid(os.geteuid()).pw_name,
             "python": {
                 "version": platform.python_version(),
+                "headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
                 "venv": importlib.util.find_spec("ensurepip") is not None,
             },
             "cpus": _host.physical_cores(),

@@ -74,6 +74,10 @@ options:
         description: Version of the distribution.
         type: str
         required: true
+  compile_bytecode:
+    description: Whether C(uv) compiles all modules. Slower to install, faster to start for users who cannot write there.
+    type: bool
+    default: true
   min_free_bytes:
     description: Free space that building needs.
     type: int
@@ -128,6 +132,7 @@ def main() -> None:
                     "version": {"type": "str", "required": True},
                 },
             },
+            "compile_bytecode": {"type": "bool", "default": True},
             "min_free_bytes": {"type": "int", "default": 0},
             "link": {"type": "path"},
             "log": {"type": "path"},
@@ -149,6 +154,7 @@ def main() -> None:
         ),
         cache_dir=params["cache_dir"] or "",
         aliases=tuple(params["aliases"]),
+        compile_bytecode=params["compile_bytecode"],
         min_free_bytes=params["min_free_bytes"],
         link=params["link"] or "",
         log=params["log"] or "",

@@ -154,6 +154,9 @@ def test_rehearsal_of_a_small_model_takes_one_gib():
     made = plan(cards("5090", "5090"), model=small, rehearsal=True, host=HOST, enforce_eager=True)
     assert [i["env"]["VLLM_CPU_KVCACHE_SPACE"] for i in made["instances"]] == ["1", "1"]
     assert "--enforce-eager" not in made["instances"][0]["args"]
+    # uncompiled: a rehearsal needs no C++ compiler, which takes both
+    assert "-O0" in made["instances"][0]["args"]
+    assert made["instances"][0]["env"]["TORCHDYNAMO_DISABLE"] == "1"
 
 
 def test_rehearsal_needs_cores():

@@ -122,6 +122,13 @@ def test_sources_of_uv(tmp_path, sources, pip_config, words):
     assert (given[0].split() if len(given) == 2 else []) == words
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_bytecode(tmp_path, compiled):
+    run = Installer()
+    _environment.build(_request(tmp_path, uv="/t/bin/uv", compile_bytecode=compiled), run)
+    assert ("--compile-bytecode" in run.commands[1]) is compiled
+
+
 def test_pip_reads_its_own_configuration(tmp_path):
     run = Installer(pip_config="global.find-links='/w'")
     _environment.build(_request(tmp_path), run)

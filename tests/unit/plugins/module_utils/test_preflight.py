@@ -52,7 +52,18 @@ GOOD = [
     ),
 ]
 
+LOCK = "# vLLM 0.32.0 for CUDA: Linux x86_64 and aarch64, CPython 3.11 to 3.14"
+CPU_LOCK = "# vLLM 0.32.0 for CPU: Linux x86_64, CPython 3.11"
+GOOD += [
+    ("python in the lock", {"python": {"version": "3.12.3"}}, {"lock_header": LOCK}),
+    ("python of the operator's", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK, "python": "3.12"}),
+    ("old python, engine there", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK, "engine_missing": False}),
+    ("a lock of the operator's that does not say", {"python": {"version": "3.10.4"}}, {"lock_header": "torch==2"}),
+]
+
 BAD = [
+    ("old python", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK}, "locked for Python 3.11 to 3.14, the host has 3.10.4; set vllm_python"),
+    ("new python", {"python": {"version": "3.12.1"}}, {"lock_header": CPU_LOCK, "engine_flavour": "cpu"}, "locked for Python 3.11, the host has 3.12.1"),
     ("no systemd", {"systemd": {"booted": False, "version": 0}}, {}, "this host was not started by systemd"),
     ("old systemd", {"systemd": {"booted": True, "version": 239}}, {}, "systemd 239 is too old; the services need 247"),
     (
