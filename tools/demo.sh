@@ -37,8 +37,8 @@ watch_machine() {
     while sleep 5; do
         # shellcheck disable=SC2016 # it is the machine that expands this
         line=$("$MACHINE" ssh "$NAME" 'if systemctl -q is-active vllm@gpu0; then
-                journalctl -u vllm@gpu0 -o cat -n 40 | grep -E "INFO|WARNING" | tail -n 1 |
-                    sed -E "s/^.*\] //; s/^/engine: /"
+                journalctl -u vllm@gpu0 -o cat -n 40 | grep -E "INFO .*\] " | tail -n 1 |
+                    sed -E "s|^[^]]*\] |engine: |"
             elif [ -e /var/log/gpuserve/install.log ]; then
                 du -sm /opt/gpuserve/engines 2>/dev/null | awk "{print \"engine environment: \" \$1 \" MB\"}"
             fi' 2>/dev/null </dev/null || true)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ask an OpenAI-compatible endpoint real questions and print what it did as JSON: the molecule scenarios' eyes.
 
-ask.py BASE_URL MODEL ENGINE_PORT...
+ask.py BASE_URL MODEL [--key KEY] ENGINE_PORT...
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def finished(port):
 
 def main():
     base, model, *engines = sys.argv[1:]
-    key = ""
+    key = engines[engines.index("--key") + 1] if "--key" in engines else ""
+    engines = [word for word in engines if word.isdigit()]
     before = {port: finished(port) for port in engines}
     models = json.load(request(base, "GET", "/v1/models", key=key))
     chat = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}

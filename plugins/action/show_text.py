@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.gpuserve.inference.plugins.modules.show_text import ARGUMENT_SPEC
 
 
 class ActionModule(ActionBase):
@@ -17,7 +18,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec={"text": {"type": "str", "required": True}})
+        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        if options["warning"]:
+            result.update(changed=False, warnings=[options["text"]])
+            return result
         host = (task_vars or {}).get("inventory_hostname", "")
         lines = options["text"].rstrip("\n").splitlines()
         Display().display("\n".join([f"{host}:", *(f"  {line}".rstrip() for line in lines)]))

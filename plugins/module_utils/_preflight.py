@@ -66,8 +66,10 @@ def _minor(version: str) -> tuple[int, ...]:
 
 def _port_problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -> list[str]:
     problems = []
-    # on a re-run or a switch between gateway and no gateway, each port may still be held by the other's service
-    own = ("vllm@", "nginx.service")
+    # on a re-run or a switch between gateway and no gateway, each port may still be held by the other's service;
+    # an nginx that does not have our file holds it for the operator
+    ours = look.get("paths", {}).get(wishes.own_nginx_file, {}).get("exists")
+    own = ("vllm@", "nginx.service") if ours else ("vllm@",)
     for instance in plan.get("instances", []):
         holder = _taken(look, instance["port"], own)
         if holder:

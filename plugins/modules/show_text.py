@@ -21,6 +21,10 @@ options:
     description: The text. May have many lines.
     type: str
     required: true
+  warning:
+    description: Show it as a warning.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -34,11 +38,12 @@ RETURN = r"""
 
 from ansible.module_utils.basic import AnsibleModule
 
+ARGUMENT_SPEC = {"text": {"type": "str", "required": True}, "warning": {"type": "bool", "default": False}}
+
 
 def main() -> None:
     # the action plugin of the same name does the work; this is what remains where it is bypassed
-    module = AnsibleModule(argument_spec={"text": {"type": "str", "required": True}}, supports_check_mode=True)
-    module.exit_json(changed=False)
+    AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True).exit_json(changed=False)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,11 @@ WISHES = {"gateway_listen": "8000", "model_path": "/m"}
 GOOD = [
     ("bare", {}, {}),
     ("our engine holds its port", _listener(8001, unit="vllm@gpu0.service"), {}),
-    ("our gateway holds its port", _listener(8000, "nginx", "nginx.service"), {}),
+    (
+        "our gateway holds its port",
+        {**_listener(8000, "nginx", "nginx.service"), "paths": {"/etc/nginx/conf.d/gpuserve.conf": {"exists": True}}},
+        {"model_path": ""},
+    ),
     ("another port", _listener(9000), {}),
     ("no gateway, its port is nobody's business", _listener(8000), {"gateway_listen": ""}),
     (
@@ -62,6 +66,12 @@ GOOD += [
 ]
 
 BAD = [
+    (
+        "nginx of the operator's own holds the gateway's port",
+        _listener(8000, "nginx", "nginx.service"),
+        {},
+        "port 8000 for the gateway is taken by nginx (PID 77, nginx.service); stop it or set gateway_listen",
+    ),
     ("old python", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK}, "locked for Python 3.11 to 3.14, the host has 3.10.4; set vllm_python"),
     ("new python", {"python": {"version": "3.12.1"}}, {"lock_header": CPU_LOCK, "engine_flavour": "cpu"}, "locked for Python 3.11, the host has 3.12.1"),
     ("no systemd", {"systemd": {"booted": False, "version": 0}}, {}, "this host was not started by systemd"),
