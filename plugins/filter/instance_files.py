@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: V(files), V(units) and V(purge).
+  description: V(files), V(secrets), V(purge), V(units) and V(targets).
   type: dict
 """
 

@@ -51,7 +51,7 @@ def instance_files(
     environment: Mapping[str, str],
     unit: str,
 ) -> dict[str, Any]:
-    """``{"files": [{path, content, mode}], "units": [{name, digest}], "purge": [...], "targets": [...]}`` for a plan.
+    """``files`` and ``secrets`` of host_files, its ``purge``, ``units`` of vllm_units and ``targets`` of vllm_ready.
 
     ``command`` starts vLLM's command line program, ``environment`` is laid over the plan's own. The digest covers all
     that decides how the process runs: its words, its environment and the unit.
@@ -65,6 +65,7 @@ def instance_files(
         },
     ]
     units = []
+    secrets: dict[str, str] = {}
     for instance in plan["instances"]:
         arguments = argument_text([*command, "serve", model_path, *instance["args"]])
         variables = {**instance["env"], **environment}
@@ -72,10 +73,20 @@ def instance_files(
         digest = hashlib.sha256("\0".join((unit, arguments, body)).encode()).hexdigest()
         base = f"{CONFIG_DIR}/instances/{instance['name']}"
         files.append({"path": f"{base}.args", "content": arguments, "mode": "0644"})
-        # an environment variable may hold a secret of the operator's; systemd reads it as root
-        files.append({"path": f"{base}.env", "content": f'{body}{DIGEST_VARIABLE}="{digest}"\n', "mode": "0600"})
+        text = f'{body}{DIGEST_VARIABLE}="{digest}"\n'
+        files.append({"path": f"{base}.env", "mode": "0600"})
+        if environment:  # a variable of the operator's may hold a secret; systemd reads the file as root
+            secrets[f"{base}.env"] = text
+        else:
+            files[-1]["content"] = text
         units.append({"name": instance["name"], "digest": digest})
-    return {"files": files, "units": units, "purge": list(PURGE), "targets": ready_targets(plan)}
+    return {
+        "files": files,
+        "secrets": secrets,
+        "units": units,
+        "purge": list(PURGE),
+        "targets": ready_targets(plan),
+    }
 
 
 def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any]]:

@@ -29,10 +29,7 @@ options:
         type: path
         required: true
       content:
-        description: Content of the file. Exactly one of this and O(files[].secret_content) is needed.
-        type: str
-      secret_content:
-        description: Content that must appear in no log and no diff.
+        description: Content of the file. Left out where O(secrets) has it.
         type: str
       mode:
         description: Permissions in octal.
@@ -46,6 +43,12 @@ options:
         description: Owning group.
         type: str
         default: root
+  secrets:
+    description:
+      - Contents that must appear in no log and no diff, by the path of their file.
+      - They stand apart because Ansible hides a parameter as a whole, but not one with several lines inside another.
+    type: dict
+    default: {}
   purge:
     description: Shell patterns. A file that matches and is not in O(files) is removed.
     type: list
@@ -117,13 +120,15 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files, remove_trees
 
 
-def _wanted(entry: dict) -> WantedFile:
+def _wanted(entry: dict, secrets: dict) -> WantedFile:
     try:
         mode = int(entry["mode"], 8)
     except ValueError as exc:
         raise InputError(f"{entry['path']}: mode {entry['mode']!r} is not octal; write it like '0644'") from exc
-    secret = entry["secret_content"] is not None
-    content = entry["secret_content"] if secret else entry["content"]
+    secret = entry["path"] in secrets
+    if secret == (entry["content"] is not None):
+        raise InputError(f"{entry['path']}: give its text either as content or among the secrets")
+    content = secrets[entry["path"]] if secret else entry["content"]
     return WantedFile(entry["path"], content, mode, entry["owner"], entry["group"], secret)
 
 
@@ -137,14 +142,12 @@ def main() -> None:
                 "options": {
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str"},
-                    "secret_content": {"type": "str", "no_log": True},
                     "mode": {"type": "str", "default": "0644"},
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
                 },
-                "mutually_exclusive": [("content", "secret_content")],
-                "required_one_of": [("content", "secret_content")],
             },
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "purge": {"type": "list", "elements": "str", "default": []},
             "absent": {"type": "list", "elements": "path", "default": []},
             "tidy": {"type": "list", "elements": "path", "default": []},
@@ -159,7 +162,7 @@ def main() -> None:
     run = module.run_command
     try:
         changes = apply_files(
-            [_wanted(entry) for entry in params["files"]],
+            [_wanted(entry, params["secrets"]) for entry in params["files"]],
             params["purge"],
             run,
             validate=params["validate"],

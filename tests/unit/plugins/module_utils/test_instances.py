@@ -32,7 +32,9 @@ def _render(plan=None, command=("/e/bin/vllm",), unit="[Unit]\n", environment=No
 
 
 def _file(result, end):
-    return next(entry["content"] for entry in result["files"] if entry["path"].endswith(end))
+    path = next(entry["path"] for entry in result["files"] if entry["path"].endswith(end))
+    entry = next(entry for entry in result["files"] if entry["path"] == path)
+    return entry["content"] if "content" in entry else result["secrets"][path]
 
 
 def test_files_of_two_replicas():
@@ -79,6 +81,13 @@ def test_environment_values_survive_quoting(value):
     text = _instances.environment_text({"V": value})
     # systemd's rules for double quotes are the shell's for these characters
     assert shlex.split(text)[0].replace("\\$", "$").replace("\\`", "`") == f"V={value}"
+
+
+def test_an_operators_variables_are_secret():
+    assert _render()["secrets"] == {}
+    result = _render(environment={"HF_TOKEN": "s3cret"})
+    assert sorted(path.rsplit("/", 1)[1] for path in result["secrets"]) == ["gpu0.env", "gpu1.env"]
+    assert "s3cret" not in str(result["files"])
 
 
 @pytest.mark.parametrize(
