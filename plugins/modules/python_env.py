@@ -75,7 +75,7 @@ options:
         type: str
         required: true
   compile_bytecode:
-    description: Whether C(uv) compiles all modules. Slower to install, faster to start for users who cannot write there.
+    description: Whether C(uv) compiles all modules. Slower to install, faster to start where a service cannot.
     type: bool
     default: true
   min_free_bytes:

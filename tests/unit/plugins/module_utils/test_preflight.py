@@ -72,8 +72,18 @@ BAD = [
         {},
         "port 8000 for the gateway is taken by nginx (PID 77, nginx.service); stop it or set gateway_listen",
     ),
-    ("old python", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK}, "locked for Python 3.11 to 3.14, the host has 3.10.4; set vllm_python"),
-    ("new python", {"python": {"version": "3.12.1"}}, {"lock_header": CPU_LOCK, "engine_flavour": "cpu"}, "locked for Python 3.11, the host has 3.12.1"),
+    (
+        "old python",
+        {"python": {"version": "3.10.4"}},
+        {"lock_header": LOCK},
+        "locked for Python 3.11 to 3.14, the host has 3.10.4; set vllm_python",
+    ),
+    (
+        "new python",
+        {"python": {"version": "3.12.1"}},
+        {"lock_header": CPU_LOCK, "engine_flavour": "cpu"},
+        "locked for Python 3.11, the host has 3.12.1",
+    ),
     ("no systemd", {"systemd": {"booted": False, "version": 0}}, {}, "this host was not started by systemd"),
     ("old systemd", {"systemd": {"booted": True, "version": 239}}, {}, "systemd 239 is too old; the services need 247"),
     (
