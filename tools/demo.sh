@@ -119,7 +119,7 @@ done
 step "done. Where to look next"
 cat <<NEXT
   the endpoint          curl http://127.0.0.1:$PORT/v1/models
-  its state             ansible-playbook -i ${KEEP#"$ROOT"/}/inventory.yml -e @${KEEP#"$ROOT"/}/settings.yml gpuserve.inference.verify
+  its state             .venv/bin/ansible-playbook -i ${KEEP#"$ROOT"/}/inventory.yml -e @${KEEP#"$ROOT"/}/settings.yml gpuserve.inference.verify
   the other topology    the same with gpuserve.inference.site and -e vllm_topology=tensor_parallel
   inside                tests/machines/machine ssh demo systemctl status 'vllm@*' nginx
   the plan on the host  tests/machines/machine ssh demo cat /etc/gpuserve/plan.json

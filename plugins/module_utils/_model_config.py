@@ -216,12 +216,13 @@ def check_architecture(name: str, config: Mapping[str, Any], allow_unknown: bool
         advice = "give the model it belongs to"
     elif name in known.REMOVED:
         problem = f"architecture {name} is no longer served by vLLM (last version: {known.REMOVED[name]})"
-        advice = "choose another model, or set allow_unknown for that old version"
+        advice = "choose another model, or set allow_unknown (vllm_allow_unknown_architecture) for that old version"
     else:
         problem = f"architecture {name} is not one that vLLM {known.VLLM_VERSION} serves"
         close = difflib.get_close_matches(name, known.KNOWN, n=1, cutoff=0.8)
         advice = f"did you mean {close[0]}? Otherwise " if close else ""
-        advice += "set allow_unknown to plan it all the same (vLLM may still run it through Transformers)"
+        advice += "set allow_unknown (vllm_allow_unknown_architecture) to plan it all the same; "
+        advice += "vLLM may still run it through Transformers"
         if config.get("auto_map"):
             advice = (
                 "its code is part of the repository and is never run here: set allow_unknown to plan it all the same, "

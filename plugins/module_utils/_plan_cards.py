@@ -151,10 +151,10 @@ def _wanted(request: PlanRequest) -> dict[int, tuple[str, ...]]:
         index = item if isinstance(item, int) else by_uuid.get(item, by_slice.get(item))
         if index is None or index not in indexes:
             have = ", ".join(f"{g.index} ({g.uuid or g.name})" for g in request.gpus) or "none"
-            raise InputError(f"gpu_ids: there is no card {item!r}; this host has: {have}")
+            raise InputError(f"gpu_ids (vllm_gpus): there is no card {item!r}; this host has: {have}")
         named: object = item if item in by_slice else index
         if named in seen or (isinstance(named, str) and index in seen) or (named == index and index in out):
-            raise InputError(f"gpu_ids: card {index} is named twice ({item!r}): name each card once")
+            raise InputError(f"gpu_ids (vllm_gpus): card {index} is named twice ({item!r}): name each card once")
         seen.add(named)
         out[index] = out.get(index, ()) + ((str(item),) if item in by_slice else ())
     return out

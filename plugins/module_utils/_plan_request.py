@@ -287,7 +287,9 @@ def _gpu_ids(value: Any) -> tuple[Any, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
         value = [value]
     if not isinstance(value, (list, tuple)) or not value:
-        raise InputError(f"gpu_ids {value!r} is not usable: give 'all' or a list of indexes or UUIDs, such as [0, 1]")
+        raise InputError(
+            f"gpu_ids (vllm_gpus) {value!r} is not usable: give 'all' or a list of indexes or UUIDs, such as [0, 1]"
+        )
     if [str(v).lower() for v in value] == ["all"]:
         return ()
     ids = []
