@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InstallError
@@ -140,9 +140,12 @@ def _build(request: EnvironmentRequest, run: Run) -> None:
         handle.write(request.lock)
     if request.uv:
         pip = [os.path.join(os.path.dirname(request.uv), "python"), "-m", "pip"]
-        sources = request.sources if request.sources.given else _with_backend(request, pip_sources(run, pip[0]))
+        sources = request.sources
+        if not sources.given:
+            sources = replace(pip_sources(run, pip[0]), torch_backend=sources.torch_backend)
         _run(request, run, [request.uv, "venv", "--quiet", "--python", request.python, request.path])
         install = [request.uv, "pip", "install", "--python", f"{request.path}/bin/python", "--no-deps"]
+        install += ["--system-certs"]  # as pip does: behind a company's proxy only the host's own store knows it
         install += ["--cache-dir", request.cache_dir] if request.cache_dir else []
         install += ["--compile-bytecode"] if request.compile_bytecode else []
     else:
@@ -155,12 +158,6 @@ def _build(request: EnvironmentRequest, run: Run) -> None:
         _alias(request.path, alias["name"], alias["version"])
     with open(os.path.join(request.path, MARKER), "w", encoding="utf-8") as handle:
         json.dump({"lock_sha256": request.lock_sha256, "installer": "uv" if request.uv else "pip"}, handle)
-
-
-def _with_backend(request: EnvironmentRequest, found: Sources) -> Sources:
-    return Sources(
-        found.index_url, found.extra_index_urls, found.find_links, found.no_index, request.sources.torch_backend
-    )
 
 
 def _alias(path: str, name: str, version: str) -> None:
@@ -203,7 +200,8 @@ def _run(request: EnvironmentRequest, run: Run, command: list[str]) -> None:
             text = handle.read()
     lines = [line.strip(" ×╰─▶") for line in text.splitlines() if line.strip() and not line.startswith("+ ")]
     marked = [line for line in lines if line.lower().startswith(("error", "fatal", "failed", "cause"))]
-    said = "; ".join((marked or lines[-1:] or [f"exit status {code}"])[:2])[:500]
+    told = marked or lines[-1:] or [f"exit status {code}"]
+    said = "; ".join(dict.fromkeys([told[0], told[-1]]))[:500]  # what failed, and the root of it
     raise InstallError(
         f"building {request.path} failed: {said}" + (f" (all of it: {request.log})" if request.log else "")
     )

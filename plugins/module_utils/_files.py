@@ -74,6 +74,11 @@ def _shown(state: Optional[_State], secret: bool) -> str:
     return "(hidden)\n" if secret else state.content.decode(errors="replace")
 
 
+def _was(state: Optional[_State], secret: bool = False) -> str:
+    """What was there. Nobody says any more whether it was secret, but its permissions do."""
+    return _shown(state, secret or (state is not None and not state.mode & 0o004))
+
+
 def _write(path: str, state: _State) -> None:
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
@@ -115,11 +120,11 @@ def apply_files(
             continue
         action = "create" if old is None else ("mode" if old.content == new.content else "update")
         before[item.path], after[item.path] = old, new
-        changes.append(Change(item.path, action, _shown(old, item.secret), _shown(new, item.secret)))
+        changes.append(Change(item.path, action, _was(old, item.secret), _shown(new, item.secret)))
     for path in sorted({found for pattern in purge for found in glob.glob(pattern)} - set(paths)):
         old = _state(path)
         before[path], after[path] = old, None
-        changes.append(Change(path, "remove", _shown(old, False), ""))
+        changes.append(Change(path, "remove", _was(old), ""))
     if check or not changes:
         return changes
     _put(after)

@@ -85,6 +85,12 @@ def test_a_failure_is_one_line(tmp_path, log):
     assert ("install.log" in str(info.value)) is log
 
 
+def test_a_failure_names_its_root(tmp_path):
+    words = "error: Failed to fetch: six\n  cause: error sending request\n  cause: invalid peer certificate"
+    with pytest.raises(InstallError, match="Failed to fetch: six; cause: invalid peer certificate"):
+        _environment.build(_request(tmp_path), Installer(fail=words))
+
+
 def test_too_little_space(tmp_path):
     with pytest.raises(
         InstallError, match=r"needs 1024.0 TiB|needs \d+\.\d GiB free on .*, .* GiB are; free some space"

@@ -89,6 +89,16 @@ def test_a_secret_is_not_shown(tmp_path, me):
     assert _read(tmp_path / "k") == "s3cret"
 
 
+@pytest.mark.parametrize("wanted", [[], ["plain now"]])
+def test_what_was_a_secret_is_not_shown_either(tmp_path, me, wanted):
+    path = tmp_path / "keys"
+    path.write_text("s3cret")
+    path.chmod(0o600)
+    changes = apply_files([WantedFile(str(path), text, **me) for text in wanted], [str(path)], accepts)
+    assert [change.action for change in changes] == ["update" if wanted else "remove"]
+    assert "s3cret" not in str(changes)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
