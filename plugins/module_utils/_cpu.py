@@ -14,12 +14,8 @@ from dataclasses import replace
 from typing import Any, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError, PlanError
-from ansible_collections.gpuserve.inference.plugins.module_utils._memory import (
-    kv_plan,
-    margin_percent,
-    split_problem,
-    weight_bytes_per_rank,
-)
+from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_plan
+from ansible_collections.gpuserve.inference.plugins.module_utils._memory import margin_percent
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_instances import (
     KEEP_ALIVE_S,
     address,
@@ -27,6 +23,10 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_instances
     common_args,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import (
+    split_problem,
+    weight_bytes_per_rank,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import GIB, Release
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Candidate, Instance, Plan
 

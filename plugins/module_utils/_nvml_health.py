@@ -86,7 +86,9 @@ def nvlink_warnings(readings: Sequence[Reading]) -> list[str]:
     down = [
         reading.gpu.index
         for reading in readings
-        if reading.link_ends.inactive and not reading.fails and reading.gpu.compute_capability in NVLINK_PARTS
+        if reading.link_ends.inactive
+        and not reading.fails
+        and reading.gpu.compute_capability in NVLINK_PARTS
         and not any(peer.link_ends.active for peer in readings)
     ]
     if len(down) < 2:

@@ -12,13 +12,12 @@ from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._memory import (
     RankMemory,
-    fp8_weight_bytes,
     highest_utilization,
     rank_memory,
-    split_problem,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric, Unit
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import fp8_weight_bytes, split_problem
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import GIB, Release, batch_tier
 from ansible_collections.gpuserve.inference.plugins.module_utils._speed import tpot_ms
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model

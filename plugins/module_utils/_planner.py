@@ -16,7 +16,6 @@ from typing import Any, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._cpu import plan_cpu, rehearse
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError, PlanError
-from ansible_collections.gpuserve.inference.plugins.module_utils._memory import DTYPE_BYTES
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric, Unit, select_units
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_explain import (
     idle_text,
@@ -29,7 +28,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_instances
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import OPTIONS, PlanRequest, Workload
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_weigh import Weighed, weigh
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import release_for
-from ansible_collections.gpuserve.inference.plugins.module_utils._types import Candidate, Plan
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import DTYPE_BYTES, Candidate, Plan
 
 __all__ = ["OPTIONS", "PlanRequest", "Workload", "make_plan", "plan_from_options"]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._memory import embedding_bytes
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import embedding_bytes
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 # Memory bandwidth in GB/s from the makers' data sheets; the first part found in the card's name counts.

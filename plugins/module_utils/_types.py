@@ -16,6 +16,8 @@ from typing import Any, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
+DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "half": 2, "float": 4, "float32": 4}
+
 
 def _need(data: Mapping[str, Any], key: str, what: str, kind: type = object) -> Any:
     if not isinstance(data, Mapping):
@@ -216,6 +218,15 @@ class Model:
     draft_weight_bytes: int = 0  # layers that only speculation loads (MTP); not part of weight_bytes
     warnings: tuple[Any, ...] = ()
 
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of an element in the dtype the model is served in."""
+        return DTYPE_BYTES.get(self.dtype, 2)
+
+    @property
+    def width(self) -> int:
+        return self.hidden_size or self.heads * self.head_dim
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Model:
         kw = _known(cls, data) if isinstance(data, Mapping) else {}
@@ -266,8 +277,12 @@ class Instance:
         uuids = list(data.get("gpu_uuids") or ())
         cards = tuple(Card(int(i), uuids[n] if n < len(uuids) else "") for n, i in enumerate(_need(data, "gpus", what)))
         return cls(
-            str(_need(data, "name", what)), cards, _need(data, "port", what, int), dict(data.get("env") or {}),
-            tuple(data.get("args") or ()), str(data.get("host") or "127.0.0.1"),
+            str(_need(data, "name", what)),
+            cards,
+            _need(data, "port", what, int),
+            dict(data.get("env") or {}),
+            tuple(data.get("args") or ()),
+            str(data.get("host") or "127.0.0.1"),
         )
 
     def to_dict(self) -> dict[str, Any]:

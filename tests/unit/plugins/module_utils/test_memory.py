@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_plan
 from ansible_collections.gpuserve.inference.plugins.module_utils._memory import (
-    fp8_weight_bytes,
     highest_utilization,
-    kv_plan,
     margin_percent,
     rank_memory,
+)
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import (
+    fp8_weight_bytes,
     split_problem,
     weight_bytes_per_rank,
 )
