@@ -9,9 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
+LONGEST = 4000  # characters of a message; a root cause from a log may be long
+
 
 class GpuserveError(Exception):
-    """Base of every error the core raises on purpose; str(error) is shown to the operator as it is."""
+    """Base of every error the core raises on purpose; str(error) is shown to the operator as it is.
+
+    Names and values of files and hosts go into messages: whatever they hold, a message stays one printable line.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        line = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in str(message)[: 2 * LONGEST])
+        super().__init__(line if len(line) <= LONGEST else line[:LONGEST] + "...")
 
 
 class InputError(GpuserveError):

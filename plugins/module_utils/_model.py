@@ -14,11 +14,15 @@ from typing import Any, Mapping, Optional
 from ansible_collections.gpuserve.inference.plugins.module_utils import _model_config as conf
 from ansible_collections.gpuserve.inference.plugins.module_utils import _model_weights as files
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_check import MOST_BYTES
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_check_quant import check_quantization
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_check_sums import check_fields
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import (
     moe_width,
     parts,
     tower_parameters,
 )
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_json import read_json
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_kv import kv_layout
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, scheme_of, total_bytes
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
@@ -49,18 +53,35 @@ def read_model(
     ``trust_config_only`` False demands weights; True lets a config without any be planned from its dimensions.
     """
     directory = Path(path)
-    if not directory.exists():
-        raise ModelError(f"{path}: no such directory; give the directory that holds the model's config.json")
-    if not directory.is_dir():
-        raise ModelError(f"{path}: not a directory; give the directory that holds the model's config.json")
+    try:
+        if not directory.exists():
+            raise ModelError(f"{path}: no such directory; give the directory that holds the model's config.json")
+        if not directory.is_dir():
+            raise ModelError(f"{path}: not a directory; give the directory that holds the model's config.json")
+        return _read(directory, allow_pickle, allow_unknown, name, revision, trust_config_only, remote)
+    except (OSError, RuntimeError) as exc:  # a folder that may not be entered, a name too long, a loop of links
+        where, why = getattr(exc, "filename", None) or path, getattr(exc, "strerror", None) or exc
+        raise ModelError(f"{where}: cannot be read ({why}); check its owner and mode") from exc
+
+
+def _read(
+    directory: Path,
+    allow_pickle: bool,
+    allow_unknown: bool,
+    name: str,
+    revision: str,
+    trust_config_only: bool,
+    remote: Optional[Remote],
+) -> Model:
     config = conf.load_config(directory)
     architecture = conf.architecture_of(config)
     known, warnings = conf.check_architecture(architecture, config, allow_unknown)
-    text, multimodal = conf.text_part(config)
+    fields, multimodal = conf.read_fields(config, architecture)
+    text = fields.text
     model_types = (str(config.get("model_type") or ""), str(text.get("model_type") or ""))
-    fields = conf.Fields(text, model_types[1] or model_types[0], architecture)
-    _check_dimensions(fields)
-    quant = conf.quantization_of(config, text, directory)
+    warnings += check_fields(fields)
+    quant, where = conf.quantization_of(config, text, directory)
+    warnings += check_quantization(quant, where, allow_unknown)
     tasks = conf.tasks_of(architecture, (directory / "modules.json").is_file())
 
     shards, missing, pickled = _find_weights(directory, remote)
@@ -68,11 +89,6 @@ def read_model(
     dtype = conf.served_dtype(named, model_types, tasks != ("generate",))
     scheme = scheme_of(quant) if quant else None
     tied = conf.tied_embeddings(config, fields, multimodal)
-    if scheme and scheme.method.startswith("unknown:"):
-        warnings.append(
-            f"quantization method {quant['quant_method']!r} is not known here; sizes computed for it assume 8 bits"
-        )
-
     estimate = _from_config(fields, config, dtype, scheme, tied, multimodal)
     if shards and not missing:
         weights = files.from_headers(shards, dtype, fields.layers, int(scheme.bits) if scheme else 0)
@@ -83,8 +99,13 @@ def read_model(
         weights = _without_headers(directory, missing, pickled, allow_pickle, trust_config_only, estimate, named, dtype)
     if multimodal and weights.source == "config":
         weights.warnings.append("the vision or audio part's weights are estimated; with the files here they are exact")
+    if max(weights.weight_bytes, weights.checkpoint_bytes, weights.parameters, estimate.parameters) > MOST_BYTES:
+        raise ModelError(
+            f"config.json: its dimensions make {estimate.parameters:.3g} parameters, more than any model has; the file "
+            "is damaged, download it again"
+        )
     length, more = conf.max_length(fields, config, directory)
-    manifest = conf.read_json(directory / MANIFEST)
+    manifest = read_json(directory / MANIFEST)
     if isinstance(manifest, dict):
         name, revision = name or str(manifest.get("repo") or ""), revision or str(manifest.get("revision") or "")
     return Model(
@@ -123,21 +144,6 @@ def read_model(
     )
 
 
-def _check_dimensions(fields: conf.Fields) -> None:
-    needed = {
-        "num_hidden_layers": fields.layers,
-        "hidden_size": fields.hidden,
-        "vocab_size": fields.num("vocab_size", "n_vocab"),
-    }
-    if fields.model_type not in ("mamba", "mamba2", "falcon_mamba"):
-        needed["num_attention_heads"] = fields.heads
-    for key, value in needed.items():
-        if value <= 0:
-            raise ModelError(
-                f"config.json: {key} is missing or not a positive number; the file is incomplete, download it again"
-            )
-
-
 def _find_weights(
     directory: Path, remote: Optional[Remote]
 ) -> tuple[dict[str, files.Tensors], list[str], list[tuple[str, int]]]:
@@ -145,6 +151,7 @@ def _find_weights(
         return dict(remote.shards), [], list(remote.pickles)
     names, missing = files.shard_names(directory)
     shards = {} if missing else {n: files.read_header(directory / n) for n in names}
+    files.check_names(shards)
     pickled = [] if names or missing else [(p.name, p.stat().st_size) for p in files.pickles(directory)]
     return shards, missing, pickled
 

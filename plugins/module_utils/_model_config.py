@@ -12,13 +12,23 @@ The rules are vLLM's own (0.33): ``transformers_utils/model_arch_config_converto
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _model_architectures as known
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_check import (
+    LONGEST,
+    check_number,
+    check_shape,
+    check_text,
+    check_tower,
+    positive,
+    short,
+    whole,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_defaults import DEFAULTS
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_json import MOST_CONFIG_BYTES, read_json
 
 # vLLM refuses float16 for these (config/model.py, _FLOAT16_NOT_SUPPORTED_MODELS).
 NO_FLOAT16 = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
@@ -60,19 +70,22 @@ class Fields:
         for source in (self.text, self.defaults):
             for name in names:
                 value = source.get(name)
-                if source is self.defaults and name in self.text:
+                if value is None or (source is self.defaults and name in self.text):
                     continue
+                check_number(name, value)
                 if isinstance(value, list):  # one value a layer: Gemma-3n, Ernie-VL
-                    value = max((v for v in value if isinstance(v, (int, float))), default=None)
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    value = max((v for v in value if v is not None), default=None)
+                if value is not None:
                     return int(value)
-                if isinstance(value, bool) or (value is not None and name in ("hidden_size", "num_hidden_layers")):
-                    raise ModelError(f"config.json: {name} must be a whole number, got {value!r}; the file is damaged")
         return default
 
     def flag(self, name: str, default: bool = False) -> bool:
         value = self.get(name)
-        return default if value is None else bool(value)
+        if value is None:
+            return default
+        if not isinstance(value, bool) and value not in (0, 1):
+            raise ModelError(f"config.json: {name} must be true or false, got {short(value)}; correct it")
+        return bool(value)
 
     @property
     def layers(self) -> int:
@@ -148,23 +161,6 @@ class Fields:
         return self.num("kv_lora_rank") > 0 and self.num("qk_rope_head_dim") > 0
 
 
-def read_json(path: Path, *, needed: bool = False) -> Any:
-    """The content of a JSON file; None where it does not exist and is not needed."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if needed:
-            raise ModelError(
-                f"{path.parent}: no {path.name} here; give the directory that holds the model's files"
-            ) from None
-        return None
-    except OSError as exc:
-        raise ModelError(f"{path}: cannot be read ({exc.strerror}); check its owner and mode") from exc
-    except (ValueError, RecursionError) as exc:
-        detail = str(exc).splitlines()[0]
-        raise ModelError(f"{path}: not valid JSON ({detail}); download the file again") from exc
-
-
 def load_config(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     if not path.is_file():
@@ -177,34 +173,53 @@ def load_config(directory: Path) -> dict[str, Any]:
             raise ModelError(
                 f"{directory}: holds GGUF files only, which cannot be planned; use the model's safetensors repository"
             )
-    config = read_json(path, needed=True)
-    if not isinstance(config, dict):
-        raise ModelError(f"{path}: must be a JSON object, got {type(config).__name__}; download the file again")
+    config: dict[str, Any] = read_json(path, needed=True, most=MOST_CONFIG_BYTES)
+    check_shape(config, str(path))
     return config
 
 
-def text_part(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """The part of a config that describes the language model, and whether the model has other senses too."""
+def text_part(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool, str]:
+    """The part of a config that describes the language model, whether there are other senses, and its name."""
     part: Mapping[str, Any] = config
+    where: list[str] = []
     while True:
-        inner = next((part[k] for k in TEXT_PARTS if isinstance(part.get(k), dict) and part[k]), None)
+        inner = next((k for k in TEXT_PARTS if isinstance(part.get(k), dict) and part[k]), None)
         # an encoder-decoder's "decoder" says nothing when the outer part has the dimensions itself
         if inner is None or ("hidden_size" in part and "num_hidden_layers" in part):
             break
-        part = inner
-    senses = any(isinstance(config.get(k), dict) for k in OTHER_SENSES) or any(
-        isinstance((config.get("thinker_config") or {}).get(k), dict) for k in OTHER_SENSES
-    )
-    return dict(part), senses
+        part = part[inner]
+        where.append(inner)
+    senses = False
+    for outer in (config, config.get("thinker_config")):
+        for key in OTHER_SENSES:
+            if isinstance(outer, dict) and isinstance(outer.get(key), dict):
+                check_tower(outer[key], key)
+                senses = True
+    return dict(part), senses, ".".join(where)
+
+
+def read_fields(config: Mapping[str, Any], architecture: str) -> tuple[Fields, bool]:
+    """The language model's fields, every one of them checked, and whether the model has other senses too."""
+    text, senses, where = text_part(config)
+    check_text(config, 0)
+    fields = Fields(text, str(text.get("model_type") or config.get("model_type") or ""), architecture)
+    check_text(text, fields.layers, where)
+    return fields, senses
 
 
 def architecture_of(config: Mapping[str, Any]) -> str:
+    """The architecture vLLM takes: the first it knows of those named, else the first (models/registry.py)."""
     names = config.get("architectures")
-    if not isinstance(names, list) or not names or not isinstance(names[0], str):
+    if names is None or names == []:
         raise ModelError(
             "config.json names no architecture (key 'architectures'); so it is not the config of a whole model"
         )
-    return names[0]
+    if not isinstance(names, list) or not all(isinstance(n, str) and n.isidentifier() for n in names):
+        raise ModelError(
+            f"config.json: architectures must be a list of class names such as ['LlamaForCausalLM'], got "
+            f"{short(names)}; download the file again"
+        )
+    return next((n for n in names if n in known.KNOWN), str(names[0]))
 
 
 def check_architecture(name: str, config: Mapping[str, Any], allow_unknown: bool) -> tuple[bool, list[str]]:
@@ -270,23 +285,30 @@ def served_dtype(named: Optional[str], model_types: tuple[str, ...], pooling: bo
     return dtype if dtype in supported else preferred
 
 
-def quantization_of(config: Mapping[str, Any], text: Mapping[str, Any], directory: Optional[Path]) -> dict[str, Any]:
-    """The quantization part of the model's files, its ``quant_method`` in vLLM's spelling; {} where there is none."""
+def quantization_of(
+    config: Mapping[str, Any], text: Mapping[str, Any], directory: Optional[Path]
+) -> tuple[dict[str, Any], str]:
+    """The quantization part of the model's files and where it stands; its ``quant_method`` in vLLM's spelling."""
     found: Any = None
+    where = ""
     for part in (config, text):
         for key in ("quantization_config", "compression_config"):
-            if isinstance(part.get(key), dict) and found is None:
-                found = part[key]
+            block = part.get(key)
+            if block is not None and not isinstance(block, dict):
+                raise ModelError(f"config.json: {key} must be an object or null, got {short(block)}; correct it")
+            if block is not None and found is None:
+                found, where = block, f"config.json: {key}"
     if found is None and directory is not None:
         for name in ("hf_quant_config.json", "quantize_config.json", "quant_config.json"):
             extra = read_json(directory / name)
-            if isinstance(extra, dict):
-                found = dict(extra)
+            if extra is not None:
+                check_shape(extra, str(directory / name))
+                found, where = dict(extra), name
                 tool = name.split("_", maxsplit=1)[0]
                 found.setdefault("quant_method", {"quant": "awq", "quantize": "gptq"}.get(tool, ""))
                 break
     if not found:
-        return {}
+        return {}, where
     out = dict(found)
     inner = out.get("quantization")
     algo = str((inner.get("quant_algo") if isinstance(inner, dict) else "") or out.get("quant_algo") or "").upper()
@@ -294,7 +316,7 @@ def quantization_of(config: Mapping[str, Any], text: Mapping[str, Any], director
     if algo and method in ("", "modelopt"):
         method = {"NVFP4": "modelopt_fp4", "MIXED_PRECISION": "modelopt_mixed"}.get(algo, "modelopt")
     out["quant_method"] = method or "unknown"
-    return out
+    return out, where
 
 
 def _rope_parts(text: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -314,11 +336,12 @@ def max_length(fields: Fields, config: Mapping[str, Any], directory: Optional[Pa
     ]
     if not found and isinstance(fields.defaults.get("max_position_embeddings"), int):
         found = [fields.defaults["max_position_embeddings"]]
-    if isinstance(text.get("model_max_length"), int) and text["model_max_length"] > 0:  # Command-R
-        found = [text["model_max_length"]]
+    if text.get("model_max_length") is not None:  # Command-R
+        found = [positive(text["model_max_length"], "config.json: model_max_length", 1e31)]
     tokenizer = read_json(directory / "tokenizer_config.json") if directory else None
-    if isinstance(tokenizer, dict) and isinstance(tokenizer.get("model_max_length"), (int, float)):
-        found = [min([*found, tokenizer["model_max_length"]])]
+    if isinstance(tokenizer, dict) and tokenizer.get("model_max_length") is not None:
+        limit = positive(tokenizer["model_max_length"], "tokenizer_config.json: model_max_length", 1e31)
+        found = [min([*found, limit])]
     # tokenizers without a limit write 1e30
     length = min(found, default=float("inf"))
     warnings = []
@@ -335,11 +358,16 @@ def max_length(fields: Fields, config: Mapping[str, Any], directory: Optional[Pa
         ]
         length *= factors[-1] if factors else 1.0
     encoder = read_json(directory / "sentence_bert_config.json") if directory else None
-    if isinstance(encoder, dict) and isinstance(encoder.get("max_seq_length"), int):
-        length = encoder["max_seq_length"]
+    if isinstance(encoder, dict) and encoder.get("max_seq_length") is not None:
+        length = whole(encoder["max_seq_length"], "sentence_bert_config.json: max_seq_length", (1, LONGEST))
     original = config.get("original_max_position_embeddings") or text.get("original_max_position_embeddings")
     if "longrope" in types and isinstance(original, int) and original < length:
         warnings.append(f"LongRoPE: vLLM serves {original} tokens unless max_model_len asks for up to {int(length)}")
+    if not 1 <= length <= LONGEST:
+        raise ModelError(
+            f"config.json: max_position_embeddings and the rope factor make a context of {length:.3g} tokens, allowed "
+            f"are 1 to {LONGEST}; correct it"
+        )
     return int(length), warnings
 
 

@@ -20,7 +20,7 @@ from typing import Any, Iterator, Optional
 from ansible_collections.gpuserve.inference.plugins.module_utils import _model_weights as files
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import Remote, read_model
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import read_json
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_json import read_json
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 SMALL_FILES = (

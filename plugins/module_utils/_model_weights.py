@@ -11,7 +11,6 @@ tensors' bytes follow. Only that beginning is read.
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from dataclasses import dataclass, field
@@ -19,7 +18,13 @@ from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import read_json
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_check import MOST_BYTES, is_whole, short
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_json import (
+    explain,
+    open_file,
+    parse,
+    read_json,
+)
 
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
@@ -28,6 +33,7 @@ NOT_WEIGHTS = frozenset(
     {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scheduler.bin", "scaler.pt"}
 )
 MAX_HEADER = 100_000_000  # the format's own limit
+MAX_RANK = 16  # dimensions of a tensor; real ones have up to five
 BITS = {
     "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "BF16": 16, "F16": 16, "I16": 16,
     "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
@@ -74,8 +80,8 @@ def read_header(path: Path) -> Tensors:
     """Names, dtypes and shapes of a safetensors file, with its length checked against them."""
     again = "download it again"
     try:
-        size = path.stat().st_size
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
+            size = path.stat().st_size
             start = handle.read(8)
             if len(start) < 8:
                 raise ModelError(f"{path}: not a safetensors file, only {size} bytes long; {again}")
@@ -84,11 +90,13 @@ def read_header(path: Path) -> Tensors:
                 raise ModelError(f"{path}: a Git LFS pointer, not the weights; run 'git lfs pull' in its repository")
             if length > min(MAX_HEADER, size - 8):
                 raise ModelError(f"{path}: truncated or not safetensors (header of {length} bytes in {size}); {again}")
-            header = json.loads(handle.read(length))
+            text = handle.read(length)
     except OSError as exc:
         raise ModelError(f"{path}: cannot be read ({exc.strerror}); check its owner and mode") from exc
+    try:
+        header = parse(text.decode("utf-8"), strict_keys=True)
     except (ValueError, RecursionError) as exc:
-        raise ModelError(f"{path}: its safetensors header is damaged; {again}") from exc
+        raise ModelError(f"{path}: its safetensors header is damaged ({explain(exc)}); {again}") from exc
     tensors, end = parse_header(header, str(path))
     if 8 + length + end != size:
         what = "truncated" if size < 8 + length + end else "longer than its header says"
@@ -97,27 +105,80 @@ def read_header(path: Path) -> Tensors:
 
 
 def parse_header(header: Any, name: str) -> tuple[Tensors, int]:
-    """The tensors of a parsed header, and where the last one ends."""
-    damaged = ModelError(f"{name}: its safetensors header is damaged; download it again")
+    """The tensors of a parsed header, and where the last one ends.
+
+    The rules are the format's own (safetensors/src/tensor.rs, Metadata::validate): the tensors' bytes follow each other
+    without gap or overlap, and are as many as dtype and shape say.
+    """
     if not isinstance(header, dict):
-        raise damaged
+        raise _damaged(name, f"it must be an object, got {type(header).__name__}")
+    if not isinstance(header.get("__metadata__", {}), dict):
+        raise _damaged(name, f"__metadata__ must be an object, got {short(header['__metadata__'])}")
     tensors: Tensors = {}
-    end = 0
+    spans = []
     for key, info in header.items():
-        if key == "__metadata__":
-            continue
-        try:
-            dtype, shape = str(info["dtype"]), tuple(int(n) for n in info["shape"])
-            first, last = (int(n) for n in info["data_offsets"])
-        except (TypeError, KeyError, ValueError):
-            raise damaged from None
-        if first < 0 or last < first or any(n < 0 for n in shape):
-            raise damaged
-        if dtype in BITS and elements(shape) * BITS[dtype] // 8 != last - first:
-            raise damaged
-        tensors[key] = (dtype, shape)
-        end = max(end, last)
+        if key != "__metadata__":
+            dtype, shape, first, last = _tensor(info, f"tensor {short(key)}", name)
+            tensors[key] = (dtype, shape)
+            spans.append((first, last, key))
+    end = 0
+    for first, last, key in sorted(spans):
+        if first != end:
+            what = "overlap those of another tensor" if first < end else "leave a gap before them"
+            raise _damaged(name, f"tensor {short(key)}: data_offsets [{first}, {last}] {what}")
+        end = last
     return tensors, end
+
+
+def _damaged(name: str, what: str) -> ModelError:
+    return ModelError(f"{name}: its safetensors header is damaged ({what}); download it again")
+
+
+def _tensor(info: Any, what: str, name: str) -> tuple[str, tuple[int, ...], int, int]:
+    """dtype, shape, first and last byte of one entry of a header."""
+    if not isinstance(info, dict):
+        raise _damaged(name, f"{what} must be an object, got {short(info)}")
+    dtype, shape, offsets = info.get("dtype"), _sizes(info.get("shape")), _sizes(info.get("data_offsets"))
+    if not isinstance(dtype, str) or dtype not in BITS:
+        raise ModelError(
+            f"{name}: {what} has dtype {short(dtype)}, which is none of safetensors' ({', '.join(sorted(BITS))}); "
+            "download it again"
+        )
+    if shape is None or len(shape) > MAX_RANK:
+        raise _damaged(
+            name, f"{what}: shape must be a list of up to {MAX_RANK} sizes from 0, got {short(info.get('shape'))}"
+        )
+    if offsets is None or len(offsets) != 2 or offsets[1] < offsets[0]:
+        raise _damaged(
+            name, f"{what}: data_offsets must be two rising numbers from 0, got {short(info.get('data_offsets'))}"
+        )
+    need = -(-elements(shape) * BITS[dtype] // 8)
+    if need != offsets[1] - offsets[0]:
+        raise _damaged(
+            name, f"{what}: data_offsets hold {offsets[1] - offsets[0]} bytes, dtype and shape need {short(need)}"
+        )
+    return dtype, tuple(shape), offsets[0], offsets[1]
+
+
+def _sizes(value: Any) -> Optional[list[int]]:
+    """The value, where it is a list of sizes."""
+    if not isinstance(value, list):
+        return None
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 1 << 63 for n in value)
+    return value if whole else None
+
+
+def check_names(shards: Mapping[str, Tensors]) -> None:
+    """A tensor stands in one file only: which of two vLLM would keep depends on their order."""
+    seen: dict[str, str] = {}
+    for shard, tensors in shards.items():
+        for tensor in tensors:
+            if tensor in seen:
+                raise ModelError(
+                    f"{shard}: tensor {short(tensor)} is in {seen[tensor]} too; keep the files of one download, remove "
+                    "the others"
+                )
+            seen[tensor] = shard
 
 
 def elements(shape: Iterable[int]) -> int:
@@ -141,13 +202,42 @@ def shard_names(directory: Path) -> tuple[list[str], list[str]]:
 def choose_shards(present: list[str], index: Any, where: str) -> tuple[list[str], list[str]]:
     """Of the files present, those to load by the index, and those it names that are missing."""
     present = sorted(present)
-    if isinstance(index, dict) and isinstance(index.get("weight_map"), dict) and index["weight_map"]:
-        wanted = sorted({str(v) for v in index["weight_map"].values()})
-        if any("/" in name or name.startswith("..") for name in wanted):
-            raise ModelError(f"{where}: {INDEX} names files outside the model's directory; do not use this model")
-        return [n for n in wanted if n in present], [n for n in wanted if n not in present]
+    if index is not None:
+        wanted = _wanted(index, where)
+        if wanted:
+            there = set(present)
+            return [n for n in wanted if n in there], [n for n in wanted if n not in there]
     model = [n for n in present if n.startswith("model")]
     return (model if model and any(n.startswith("consolidated") for n in present) else present), []
+
+
+def _wanted(index: Any, where: str) -> list[str]:
+    """The files an index names."""
+    place = f"{where}: {INDEX}"
+    if not isinstance(index, dict):
+        raise ModelError(f"{place} must be a JSON object, got {type(index).__name__}; download it again")
+    weight_map = index.get("weight_map")
+    if weight_map is None:
+        return []
+    if not isinstance(weight_map, dict):
+        raise ModelError(
+            f"{place}: weight_map must be an object of tensor and file, got {short(weight_map)}; download it again"
+        )
+    for tensor, shard in weight_map.items():
+        if not isinstance(shard, str) or not shard:
+            raise ModelError(
+                f"{place}: weight_map names {short(shard)} for {short(tensor)}, a file's name is needed; "
+                "download it again"
+            )
+    wanted = sorted(set(weight_map.values()))
+    for shard in wanted:
+        if "/" in shard or "\\" in shard or shard in (".", ".."):
+            raise ModelError(
+                f"{place} names files outside the model's directory ({short(shard)}); do not use this model"
+            )
+        if not shard.endswith(".safetensors"):
+            raise ModelError(f"{place}: weight_map names {short(shard)}, not a *.safetensors file; download it again")
+    return wanted
 
 
 def pickles(directory: Path) -> list[Path]:
@@ -222,7 +312,13 @@ def header_dtype(shards: Mapping[str, Tensors]) -> Optional[str]:
 
 def index_total(directory: Path) -> Optional[int]:
     index = read_json(directory / INDEX)
-    if not isinstance(index, dict):
+    metadata = index.get("metadata") if isinstance(index, dict) else None
+    total = metadata.get("total_size") if isinstance(metadata, dict) else None
+    if total is None:
         return None
-    total = (index.get("metadata") or {}).get("total_size") if isinstance(index.get("metadata"), dict) else None
-    return int(total) if isinstance(total, (int, float)) and total > 0 else None
+    if not is_whole(total) or not 1 <= total <= MOST_BYTES:
+        raise ModelError(
+            f"{directory}: {INDEX}: metadata.total_size must be a number of bytes from 1 to {MOST_BYTES}, got "
+            f"{short(total)}; download it again"
+        )
+    return int(total)

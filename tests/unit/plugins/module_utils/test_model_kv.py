@@ -93,7 +93,7 @@ RULES: list[tuple[dict[str, Any], dict[str, int]]] = [
     ({"attn_layer_indices": [1], "mamba_d_state": 16}, {"mamba": 1, "full": 1}),
     (
         {"linear_attn_config": {"full_attn_layers": [2], "num_heads": 4, "head_dim": 16}, "kv_lora_rank": 32,
-         "qk_rope_head_dim": 8},
+         "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16},
         {"mamba": 1, "mla": 1},
     ),
     ({"architectures": ["LlamaBidirectionalModel"]}, {}),

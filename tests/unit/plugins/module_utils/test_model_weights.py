@@ -172,7 +172,10 @@ def test_bytes_a_weight(tmp_path: Path, quantization: dict[str, Any], bytes_a_we
 
 
 def test_unknown_quantization_is_said(tmp_path: Path) -> None:
-    m = read_model(str(model_dir(tmp_path, config(quantization_config={"quant_method": "squeeze"}))))
+    path = str(model_dir(tmp_path, config(quantization_config={"quant_method": "squeeze"})))
+    with pytest.raises(ModelError, match=r"quantization_config\.quant_method 'squeeze'.*allow_unknown"):
+        read_model(path)
+    m = read_model(path, allow_unknown=True)
     assert any("'squeeze'" in w for w in m.warnings)
 
 
