@@ -8,36 +8,44 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-
-WIDTH = 100
-GIB = 1024**3
-MEMORY_ROWS = (
-    ("weights", "weight_bytes_per_gpu"),
-    ("activations", "activation_bytes_per_gpu"),
-    ("sampler buffers", "persistent_bytes_per_gpu"),
-    ("CUDA graphs", "cuda_graph_bytes_per_gpu"),
-    ("other", "non_torch_bytes_per_gpu"),
-    ("KV cache", "kv_cache_bytes_per_gpu"),
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_view import (
+    MEMORY_PARTS,
+    Row,
+    View,
+    count,
+    figure,
+    gib,
+    grouped,
+    mapping,
+    number,
+    plain,
+    read_plan,
+    reasons,
+    sequence,
+    shape_of,
+    speed_note,
 )
 
+WIDTH = 100
 
-def render_plan(plan: Mapping[str, Any]) -> str:
-    """The plan dictionary, as topology_plan returns it, as a readable table."""
-    if not isinstance(plan, Mapping) or "instances" not in plan or "topology" not in plan:
-        raise InputError("plan_table: a plan as topology_plan returns it under `plan` is needed")
-    lines = _head(plan)
-    lines += [""] + _instances(plan)
-    lines += [""] + _memory(plan)
-    lines += [""] + _candidates(plan)
-    warnings = plan.get("warnings") or []
-    if warnings:
-        lines += ["", "Warnings"]
-        for warning in warnings:
-            lines += _wrap(str(warning), "  ! ", "    ")
-    return "\n".join(line.rstrip() for line in lines)
+
+def render_plan(plan: Any) -> str:
+    """The plan as topology_plan returns it (or its failed result) as a readable text."""
+    try:
+        view = read_plan(plan)
+    except InputError as error:
+        raise InputError(f"plan_table: {error}") from None
+    blocks = [_head(view), _candidates(view), _why(view)]
+    if not view.error:
+        blocks += [_sentences("Reason", [plain(view.plan.get("reason") or "")])]
+    blocks += [_sentences("Advice", view.words("advice"))]
+    if not view.error:
+        blocks += [_instances(view), _memory(view)]
+    blocks += [_sentences("Warnings", view.words("warnings"), "  ! ")]
+    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks if block)
 
 
 def _wrap(text: str, first: str, rest: str) -> list[str]:
@@ -46,8 +54,9 @@ def _wrap(text: str, first: str, rest: str) -> list[str]:
     )
 
 
-def _gib(size: Any) -> str:
-    return "-" if size is None else f"{float(size) / GIB:.2f}"
+def _sentences(title: str, sentences: Sequence[str], mark: str = "  ") -> list[str]:
+    lines = [line for sentence in sentences for line in _wrap(sentence, mark, "    " if mark.strip() else mark)]
+    return [title, *lines] if lines else []
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
@@ -56,7 +65,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     lead = 2 + sum(w + 2 for w in widths[:-1])
     last = max(WIDTH - lead, 20)
     out = []
-    for number, row in enumerate([header, *rows]):
+    for position, row in enumerate([header, *rows]):
         cells = [str(c).rjust(widths[n]) if n in right else str(c).ljust(widths[n]) for n, c in enumerate(row[:-1])]
         final = str(row[-1])
         wrapped = textwrap.wrap(final, last, break_on_hyphens=False) or [""]
@@ -64,93 +73,103 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
             wrapped = [final.rjust(widths[-1])]
         out.append("  " + "  ".join([*cells, wrapped[0]]))
         out += [" " * lead + more for more in wrapped[1:]]
-        if number == 0:
-            out.append("  " + "  ".join("-" * min(w, last) for w in widths))
+        if position == 0:
+            out.append("  " + "  ".join(("-" if header[n] else " ") * min(w, last) for n, w in enumerate(widths)))
     return out
 
 
-def _head(plan: Mapping[str, Any]) -> list[str]:
-    replicas, tp = plan.get("replicas"), plan.get("tensor_parallel_size")
-    model = plan.get("model") or {}
-    name = model.get("served_model_name") or model.get("name") or "model"
-    lines = _wrap(f"{name}: {plan['topology']}, {replicas} x TP{tp}", "", "  ")
+def _head(view: View) -> list[str]:
+    if view.error:
+        return ["Nothing fits", *_wrap(view.error, "  ", "  ")]
+    plan = view.plan
+    lines = _wrap(f"{view.model}: {plain(plan['topology'])}, {plan.get('replicas')} x TP{_tp(view)}", "", "  ")
     facts = [
-        f"workload {plan.get('workload')}",
-        f"vLLM {plan.get('vllm_version')}",
-        f"max_model_len {plan.get('max_model_len'):,}",
+        f"workload {plain(plan.get('workload'))}",
+        f"vLLM {plain(plan.get('vllm_version'))}",
+        f"max_model_len {count(number(plan, 'max_model_len'))}",
+        "balancer in front" if plan.get("load_balancer") else "no balancer needed",
+        f"device {plain(plan.get('device'))}" + (" (rehearsal)" if plan.get("rehearsal") else ""),
     ]
-    facts.append("balancer in front" if plan.get("load_balancer") else "no balancer needed")
-    device = str(plan.get("device"))
-    facts.append(f"device {device}" + (" (rehearsal)" if plan.get("rehearsal") else ""))
-    lines += _wrap(", ".join(facts), "  ", "  ")
-    lines += _wrap(str(plan.get("reason") or ""), "  ", "  ")
+    return lines + _wrap(", ".join(facts), "  ", "  ")
+
+
+def _tp(view: View) -> Any:
+    return view.plan.get("tensor_parallel_size")
+
+
+def _candidates(view: View) -> list[str]:
+    """Every one with what it would do; a range of shapes with the figures of its first."""
+    if not view.rows:
+        return []
+    groups = grouped(view.rows)
+    columns = [
+        ("", lambda r: ">" if r.chosen else ""),
+        ("topology", lambda r: r.topology),
+        ("shape", lambda r: ""),
+        ("fits", lambda r: "yes" if r.fits else "no"),
+        ("KV tokens", lambda r: _if_fits(r, count(r.number("kv_cache_tokens")))),
+        ("of all", lambda r: _if_fits(r, count(r.together("kv_cache_tokens")))),
+        ("longest", lambda r: _if_fits(r, count(r.number("max_model_len")))),
+        ("at once", lambda r: _if_fits(r, figure(r.number("max_concurrency"), 2))),
+        ("TPOT", lambda r: _if_fits(r, figure(r.number("tpot_ms"), 1))),
+        ("TTFT", lambda r: _if_fits(r, figure(r.number("ttft_ms"), 0))),
+        ("tok/s", lambda r: _if_fits(r, count(r.number("output_tokens_per_s")))),
+    ]
+    cells = [[title, *(text(group[0]) for group in groups)] for title, text in columns]
+    cells[2][1:] = [shape_of(group) for group in groups]
+    kept = [c for n, c in enumerate(cells) if n < 4 or any(word != "-" for word in c[1:])]
+    if sum(max(map(len, c)) + 2 for c in kept) > WIDTH:
+        kept = [c for c in kept if c[0] != "topology"]  # the shape says it too
+    header, *rows = zip(*kept)
+    right = [n for n, title in enumerate(header) if title not in ("", "topology", "shape", "fits")]
+    lines = ["Candidates", *table(header, rows, right)]
+    if "KV tokens" in header:
+        length = "that length" if "longest" in header else "the full length"
+        note = f"KV tokens: of an instance, and of all together. At once: requests of {length} that an instance holds."
+        lines += _wrap(" ".join([note, *speed_note(view.rows)]), "  ", "  ")
     return lines
 
 
-def _instances(plan: Mapping[str, Any]) -> list[str]:
+def _if_fits(row: Row, text: str) -> str:
+    return text if row.fits else "-"
+
+
+def _why(view: View) -> list[str]:
+    said = reasons(view.rows)
+    if not said:
+        return []
+    width = max(len(shape) for shape, _why in said)
+    lines = ["Why"]
+    for shape, why in said:
+        lines += _wrap(why, f"  {shape.ljust(width)}  ", " " * (width + 4))
+    return lines
+
+
+def _instances(view: View) -> list[str]:
     rows = []
-    for instance in plan["instances"]:
-        cards = ", ".join(str(i) for i in instance.get("gpus") or []) or "CPU"
-        cores = (instance.get("env") or {}).get("VLLM_CPU_OMP_THREADS_BIND")
-        where = f"{instance.get('host') or '127.0.0.1'}:{instance.get('port')}" + (f" (cores {cores})" if cores else "")
-        rows.append((str(instance.get("name")), cards, where))
-    return ["Instances"] + table(("name", "cards", "address"), rows)
+    for instance in view.instances:
+        cards = ", ".join(plain(i) for i in sequence(instance.get("gpus"), "plan.instances.gpus")) or "CPU"
+        cores = mapping(instance.get("env"), "plan.instances.env").get("VLLM_CPU_OMP_THREADS_BIND")
+        where = f"{plain(instance.get('host') or '127.0.0.1')}:{instance.get('port')}"
+        rows.append((plain(instance.get("name")), cards, where + (f" (cores {plain(cores)})" if cores else "")))
+    return ["Instances", *table(("name", "cards", "address"), rows)] if rows else []
 
 
-def _memory(plan: Mapping[str, Any]) -> list[str]:
-    p = plan.get("prediction") or {}
-    total: Optional[Any] = p.get("cuda_total_bytes")
-    on_cpu = total is None
-    lines = [f"Memory of each {'rank' if on_cpu else 'card'}, predicted (GiB)"]
-    rows = [(label, _gib(p.get(key))) for label, key in MEMORY_ROWS if p.get(key) is not None]
-    if not on_cpu:
-        rows.append(
-            ("usable", f"{_gib(p.get('budget_bytes'))} of {_gib(total)} ({p.get('gpu_memory_utilization'):.0%})")
-        )
-    width = max(len(label) for label, _value in rows) if rows else 0
+def _memory(view: View) -> list[str]:
+    p = view.prediction
+    sizes = [(label, number(p, key)) for _kind, key, label in MEMORY_PARTS]
+    rows = [(label, gib(size)) for label, size in sizes if size is not None]
+    if not rows:
+        return []
+    if view.on_cards:
+        share = number(p, "gpu_memory_utilization")
+        usable = f"{gib(number(p, 'budget_bytes'))} of {gib(number(p, 'cuda_total_bytes'))}"
+        rows.append(("usable", usable + (f" ({share:.0%})" if share is not None else "")))
+    width = max(len(label) for label, _value in rows)
+    lines = [f"Memory of each {'card' if view.on_cards else 'rank'}, predicted (GiB)"]
     lines += [f"  {label.ljust(width)}  {value:>6}" for label, value in rows]
-    tokens, concurrency = p.get("kv_cache_tokens"), p.get("max_concurrency")
+    tokens, margin = number(p, "kv_cache_tokens"), number(p, "margin_percent")
     if tokens is not None:
-        margin = f" (+- {p['margin_percent']:g} %)" if p.get("margin_percent") is not None else ""
-        lines += _wrap(
-            f"KV cache of an instance: {tokens:,} tokens{margin}, {concurrency:.2f} requests of "
-            f"{plan.get('max_model_len'):,} tokens at once",
-            "  ",
-            "  ",
-        )
-    if p.get("tpot_ms"):
-        lines.append(f"  One stream: about {p['tpot_ms']:g} ms a token")
-    return lines
-
-
-def _candidates(plan: Mapping[str, Any]) -> list[str]:
-    """The fullest arrangement of each tensor parallel size; those that only leave cards idle are counted."""
-    shown: list[tuple[str, ...]] = []
-    hidden = 0
-    best: dict[int, int] = {}
-    candidates = plan.get("candidates") or []
-    for c in candidates:
-        tp = int(c["tensor_parallel_size"])
-        best[tp] = max(best.get(tp, 0), int(c["replicas"]))
-    for c in candidates:
-        tp, replicas = int(c["tensor_parallel_size"]), int(c["replicas"])
-        mine = replicas == plan.get("replicas") and tp == plan.get("tensor_parallel_size")
-        if not mine and replicas < best[tp]:
-            hidden += 1
-            continue
-        p = c.get("prediction") or {}
-        tokens = f"{p['kv_cache_tokens']:,}" if c.get("fits") and p.get("kv_cache_tokens") else "-"
-        shown.append(
-            (
-                ">" if mine else "",
-                str(c["topology"]),
-                f"{replicas} x TP{tp}",
-                "yes" if c.get("fits") else "no",
-                tokens,
-                str(c.get("why") or ""),
-            )
-        )
-    lines = ["Candidates"] + table(("", "topology", "shape", "fits", "KV tokens", "why"), shown, right=(4,))
-    if hidden:
-        lines.append(f"  ({hidden} more with fewer replicas are in `candidates`)")
+        text = f"KV cache of an instance: {count(tokens)} tokens"
+        lines += _wrap(text + (f" (+- {margin:g} %)" if margin is not None else ""), "  ", "  ")
     return lines
