@@ -82,6 +82,11 @@ _CARDS = (
 )  # fmt: skip
 _PATTERNS = tuple((re.compile(pattern), data) for pattern, data in _CARDS)
 _BRANDS = ("nvidia ", "geforce ", "tesla ")
+# GB/s of one lane and direction after line coding, by PCIe generation (PCI-SIG)
+_LANE_GB_S = {1: 0.25, 2: 0.5, 3: 0.985, 4: 1.969, 5: 3.938, 6: 7.563}
+# 16-bit tensor operations (two a multiply-add) a CUDA core and clock; gives the data sheets' TFLOPS within 5 %
+_TENSOR_RATE = {(7, 5): 16, (8, 0): 32, (9, 0): 32, (10, 0): 60, (10, 3): 60}
+_TENSOR_RATE_ELSE = 8  # cores of 8.6, 8.9, 12.x; GeForce runs half of it with 32-bit accumulation
 
 
 def plain_name(name: str) -> str:
@@ -97,3 +102,40 @@ def card_data(name: str) -> Optional[CardData]:
     """The data of the card with that NVML name; None where it is not known (also for laptop parts and MIG slices)."""
     low = plain_name(name)
     return next((data for pattern, data in _PATTERNS if pattern.fullmatch(low)), None)
+
+
+def pcie_gb_s(gen: int, lanes: int) -> float:
+    """What a link carries in one direction; 0 where the generation is not known."""
+    return _LANE_GB_S.get(gen, 0.0) * max(lanes, 0)
+
+
+def estimated_card(
+    name: str,
+    compute_capability: str,
+    memory_clock_mhz: int,
+    memory_bus_bits: int,
+    cores: int = 0,
+    sm_clock_mhz: int = 0,
+    pcie_gen: int = 4,
+    pcie_lanes: int = 16,
+) -> Optional[CardData]:
+    """A card that is in no table, from what NVML says of its clocks (their maxima).
+
+    NVML's memory clock counts half the transfers: 10501 MHz x 2 x 384 bit = 1008 GB/s on an RTX 4090.
+    """
+    if memory_clock_mhz <= 0 or memory_bus_bits <= 0:
+        return None
+    found = re.match(r"(\d+)\.(\d+)", compute_capability)
+    capability = (int(found.group(1)), int(found.group(2))) if found else (8, 6)
+    rate = _TENSOR_RATE.get(capability, _TENSOR_RATE_ELSE)
+    if "geforce" in name.lower() and rate == _TENSOR_RATE_ELSE:
+        rate //= 2
+    fp16 = rate * cores * sm_clock_mhz * 1e6 / 1e12
+    if fp16 <= 0:  # the cards of the table have 70 to 400 operations a byte; the low end is the safe one
+        fp16 = 0.07 * memory_clock_mhz * 2 * memory_bus_bits / 8 / 1000
+    bandwidth = memory_clock_mhz * 2 * memory_bus_bits / 8 / 1000
+    fp8 = 2 * fp16 if capability >= (8, 9) else 0.0
+    fp4 = 4 * fp16 if capability >= (10, 0) else 0.0
+    return CardData(
+        name, bandwidth, fp16, fp8, 2 * fp16, fp4, pcie_gen, pcie_lanes, 0.0, "geforce" not in name.lower(), True
+    )

@@ -5,31 +5,38 @@
 # This module is PRIVATE to the collection.
 """A small roofline: how fast a candidate would serve. It is there to rank, not to promise a speed.
 
-Decode step = max(weights read, arithmetic) + KV read + fixed cost + all-reduces. Prefill = arithmetic + all-reduces of
-the size of the prompt, paid by every request that decodes meanwhile.
+Decode step = max(weights read, arithmetic) + attention + fixed cost + all-reduces.
+Prefill = max(arithmetic, weights read) + attention + all-reduces the size of the prompt.
+Requests come in a closed loop: as soon as one is answered the next is sent, so that ``concurrency`` of them are always
+there. While one request decodes, all others of its batch are prefilled once: their prefill is paid by its tokens.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._cards import CardData, card_data
-from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import KvPlan, kv_layout
-from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import embedding_bytes
+from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import KvPlan
+from ansible_collections.gpuserve.inference.plugins.module_utils._speed_links import LINKS, all_reduce_ms
+from ansible_collections.gpuserve.inference.plugins.module_utils._speed_work import ModelWork, model_work, tflops
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
-LINKS = ("nvlink", "pcie_p2p", "pcie")
-STREAM_SHARE = 0.8  # of the data sheet's bandwidth that decoding reaches
-FIXED_MS = 0.9  # launch, scheduling and sampling of one step
-COMPUTE_SHARE = 0.6
-ALL_REDUCE_MS = {"nvlink": 0.010, "pcie_p2p": 0.020, "pcie": 0.030}
-ALL_REDUCE_GB_S = {"nvlink": 300.0, "pcie_p2p": 20.0, "pcie": 8.0}
+STREAM_SHARE = 0.8  # of the data sheet's memory bandwidth
+COMPUTE_SHARE = 0.6  # of the data sheet's dense TFLOPS
+STEP_MS = 0.3  # scheduling, launch and sampling of a step
+LAYER_MS = 0.019  # the gaps between a layer's kernels
+SEQUENCE_MS = 0.010  # scheduling, sampling and detokenising of one sequence's token
+ANSWER_MS = 7.0  # HTTP, tokenising and the first answer of a request
 
 
 @dataclass(frozen=True)
 class SpeedPrediction:
-    """None where the card is not known. ``concurrency`` is what runs at once (the rest of the requests queue)."""
+    """Milliseconds are medians of a request; None where the card is not known.
+
+    ``concurrency`` is what runs at once, ``queued`` what waits for KV cache or a seat of max_num_seqs.
+    """
 
     tpot_ms: Optional[float] = None
     ttft_ms: Optional[float] = None
@@ -37,21 +44,73 @@ class SpeedPrediction:
     requests_per_s: Optional[float] = None
     concurrency: float = 0.0
     queued: float = 0.0
-    estimated_card: bool = False
+    estimated_card: bool = False  # the card is in no table, its data come from its clocks
+
+    @property
+    def e2e_ms(self) -> Optional[float]:
+        """From sending to the last token, by the closed loop's law: requests there = rate x time."""
+        return (self.concurrency + self.queued) / self.requests_per_s * 1000 if self.requests_per_s else None
 
 
-def active_weight_bytes(model: Model) -> float:
-    """Weights read for one token: without the embedding table, and of the experts only those that are routed to."""
-    table = embedding_bytes(model) / (1 if model.tie_word_embeddings else 2)
-    body = float(model.weight_bytes) - (0.0 if model.tie_word_embeddings else table)
-    if not model.experts:
-        return body
-    experts = float(model.weight_groups.get("experts") or 0) or max(body - table, 0.0) * 0.95
-    return body - experts + experts * max(model.experts_per_token, 1) / model.experts
+@dataclass(frozen=True)
+class Engine:
+    """One instance: a model on ``tp`` equal cards."""
+
+    work: ModelWork
+    card: CardData
+    tflops: float
+    tp: int
+    link: str
+    pcie_gb_s: Optional[float]
+    max_num_batched_tokens: int
+
+    def _read_ms(self, size: float) -> float:
+        return size / (STREAM_SHARE * self.card.bandwidth_gb_s * 1e6)
+
+    def _compute_ms(self, flops: float, rate: float) -> float:
+        return flops / (COMPUTE_SHARE * rate * 1e9)
+
+    def _reduce_ms(self, tokens: float) -> float:
+        """The all-reduces of a step: two a layer, one after the embedding."""
+        if self.tp == 1:
+            return 0.0
+        one = all_reduce_ms(self.link, self.card, self.tp, tokens * self.work.width_bytes, self.pcie_gb_s)
+        return (2 * self.work.layers + 1) * one
+
+    @property
+    def fixed_ms(self) -> float:
+        return STEP_MS + LAYER_MS * self.work.layers
+
+    def decode_ms(self, batch: float, context: float) -> float:
+        work, tp = self.work, self.tp
+        linear = max(
+            self._read_ms(work.weight_bytes(batch) / tp),
+            self._compute_ms(2.0 * (work.body_params + work.head_params) * batch / tp, self.tflops),
+        )
+        attention = max(
+            self._read_ms(batch * work.kv_bytes(context, tp)),
+            self._compute_ms(batch * work.attention_flops(context, True) / tp, self.card.fp16_tflops),
+        )
+        return self.fixed_ms + SEQUENCE_MS * batch + linear + attention + self._reduce_ms(batch)
+
+    def prefill_ms(self, tokens: int) -> float:
+        """What a prompt adds to the steps that carry it."""
+        work, tp = self.work, self.tp
+        linear = self._compute_ms((2.0 * work.body_params * tokens + 2.0 * work.head_params) / tp, self.tflops)
+        attention = self._compute_ms(tokens * work.attention_flops(tokens / 2, False) / tp, self.card.fp16_tflops)
+        chunk = min(tokens, self.max_num_batched_tokens)
+        reduces = self._reduce_ms(chunk) - self._reduce_ms(0)
+        return linear + attention + reduces * tokens / max(chunk, 1)
+
+    def alone_ms(self, tokens: int) -> float:
+        """A prompt that nothing else shares a step with: the weights are read in any case."""
+        chunks = math.ceil(tokens / self.max_num_batched_tokens)
+        floor = self._read_ms(self.work.weight_bytes(min(tokens, self.max_num_batched_tokens)) / self.tp)
+        return max(self.prefill_ms(tokens), chunks * floor) + chunks * (self.fixed_ms + self._reduce_ms(0))
 
 
 def predict_speed(
-    model: Model,
+    model: Union[Model, ModelWork],
     card: Union[CardData, str, None],
     tp: int,
     *,
@@ -63,67 +122,92 @@ def predict_speed(
     kv_bytes: int = 0,
     max_num_seqs: int = 256,
     max_num_batched_tokens: int = 8192,
-    kv_element_bytes: Optional[int] = None,
+    kv_element_bytes: int = 0,
+    pcie_gb_s: Optional[float] = None,
+    rate: Optional[float] = None,
 ) -> SpeedPrediction:
-    """One instance that ``concurrency`` requests are kept at."""
+    """One instance at which ``concurrency`` requests are kept."""
     data = card_data(card) if isinstance(card, str) else card
     wanted = max(float(concurrency), 1.0)
-    running = min(wanted, float(max_num_seqs))
+    running = min(wanted, float(max(max_num_seqs, 1)))
     if kv_plan is not None:
         running = min(running, max(kv_plan.concurrency(kv_bytes, input_tokens + output_tokens), 1.0))
     if data is None:
         return SpeedPrediction(concurrency=running, queued=wanted - running)
-    stream = STREAM_SHARE * data.bandwidth_gb_s * 1e6  # bytes a ms
-    elem = kv_element_bytes or model.element_bytes
-    token = sum(
-        (g.layers - g.shared_layers)
-        * (g.rank if g.kind == "mla" else max(1, g.kv_heads // tp) * (g.head_dim + g.v_head_dim))
-        * elem
-        for g in kv_layout(model)
-        if g.kind != "mamba"
+    engine = Engine(
+        model_work(model, kv_element_bytes) if isinstance(model, Model) else model,
+        data,
+        tflops(model, data) if isinstance(model, Model) else (rate or data.fp16_tflops),
+        tp,
+        link if link in LINKS else LINKS[-1],
+        pcie_gb_s,
+        max(max_num_batched_tokens, 1),
     )
-    params = active_weight_bytes(model) / model.element_bytes
-    flops = COMPUTE_SHARE * data.fp16_tflops * 1e9 * tp
-    step = FIXED_MS + max(active_weight_bytes(model) / tp / stream, 2 * params * running / flops)
-    step += running * (input_tokens + output_tokens / 2) * token / stream
-    prefill = 2 * params * input_tokens / flops
-    if tp > 1:
-        reduces = 2 * model.layers + 1
-        size = model.width * model.element_bytes
-        step += reduces * (ALL_REDUCE_MS[link] + running * size / (ALL_REDUCE_GB_S[link] * 1e6))
-        prefill += reduces * (ALL_REDUCE_MS[link] + input_tokens * size / (ALL_REDUCE_GB_S[link] * 1e6))
-    busy = running * prefill + output_tokens * step
-    per_s = running / busy * 1000
+    return _closed_loop(engine, wanted, running, max(input_tokens, 1), max(output_tokens, 0))
+
+
+def _closed_loop(engine: Engine, wanted: float, running: float, inputs: int, outputs: int) -> SpeedPrediction:
+    alone = engine.alone_ms(inputs)
+    prefill = engine.prefill_ms(inputs)
+    steps = max(outputs - 1, 0)
+    step = engine.decode_ms(running, inputs + outputs / 2) if steps else 0.0
+    cycle = ANSWER_MS + alone + (running - 1) * prefill + steps * step
+    per_s = running / cycle * 1000
     wait = (wanted - running) / per_s * 1000
-    ttft = prefill + step + (running - 1) * prefill / 2 + wait
-    tpot = (busy + wait - ttft) / max(output_tokens - 1, 1)
-    return SpeedPrediction(tpot, ttft, per_s * output_tokens, per_s, running, wanted - running, data.estimated)
+    # answers of one length end together, and so the next prompts come together, as many as a step takes
+    together = min(running, max(engine.max_num_batched_tokens / inputs, 1.0))
+    ttft = ANSWER_MS + alone + (together - 1) * prefill
+    tpot = (cycle - ttft) / steps if steps else None
+    return SpeedPrediction(
+        tpot, ttft + wait, per_s * outputs or None, per_s, running, wanted - running, engine.card.estimated
+    )
 
 
 def predict_replicas(
-    model: Model, card: Union[CardData, str, None], tp: int, replicas: int, *, concurrency: int, **given: object
+    model: Union[Model, ModelWork],
+    card: Union[CardData, str, None],
+    tp: int,
+    replicas: int,
+    *,
+    concurrency: int,
+    **given: Any,
 ) -> SpeedPrediction:
-    """``replicas`` equal instances behind the door that share ``concurrency`` requests: throughput is their sum."""
-    used = max(1, min(replicas, concurrency))
-    one = predict_speed(model, card, tp, concurrency=concurrency / used, **given)  # type: ignore[arg-type]
-    if one.output_tokens_per_s is None or one.requests_per_s is None:
-        return one
+    """``replicas`` equal instances behind the door share ``concurrency`` requests; throughput is their sum."""
+    low, more = divmod(max(concurrency, 1), max(replicas, 1))
+    parts = [(more, low + 1), (replicas - more, low)]
+    out = []
+    for count, share in parts:
+        if count and share:
+            out.append((count, predict_speed(model, card, tp, concurrency=share, **given)))
+    running = sum(n * p.concurrency for n, p in out)
+    queued = sum(n * p.queued for n, p in out)
+    first = out[0][1]
+    if first.requests_per_s is None:
+        return SpeedPrediction(concurrency=running, queued=queued)
+    weight = running + queued
+
+    def mean(values: list[Optional[float]]) -> Optional[float]:
+        pairs = [(n * (p.concurrency + p.queued), v) for (n, p), v in zip(out, values) if v is not None]
+        return sum(w * v for w, v in pairs) / weight if pairs else None
+
+    def total(values: list[Optional[float]]) -> Optional[float]:
+        pairs = [n * v for (n, _p), v in zip(out, values) if v is not None]
+        return sum(pairs) if pairs else None
+
     return SpeedPrediction(
-        one.tpot_ms,
-        one.ttft_ms,
-        one.output_tokens_per_s * used,
-        one.requests_per_s * used,
-        one.concurrency * used,
-        one.queued * used,
-        one.estimated_card,
+        mean([p.tpot_ms for _n, p in out]),
+        mean([p.ttft_ms for _n, p in out]),
+        total([p.output_tokens_per_s for _n, p in out]),
+        total([p.requests_per_s for _n, p in out]),
+        running,
+        queued,
+        first.estimated_card,
     )
 
 
 def tpot_ms(model: Model, card_name: str, tp: int, nvlink: bool) -> Optional[float]:
-    """Milliseconds a token for one stream with a short context; None for a card whose bandwidth is not known."""
-    data = card_data(card_name)
-    if data is None:
-        return None
-    read = active_weight_bytes(model) / tp / (STREAM_SHARE * data.bandwidth_gb_s * 1e9) * 1000
-    joins = (2 * model.layers + 1) * ALL_REDUCE_MS["nvlink" if nvlink else "pcie"] if tp > 1 else 0.0
-    return round(FIXED_MS + read + joins, 2)
+    """Milliseconds a token for one stream with a short context; None for a card that is not known."""
+    got = predict_speed(
+        model, card_name, tp, link="nvlink" if nvlink else "pcie", concurrency=1, input_tokens=512, output_tokens=128
+    )
+    return None if got.tpot_ms is None else round(got.tpot_ms, 2)
