@@ -32,6 +32,8 @@ options:
       - Or numbers, as a dictionary of C(input_tokens), C(output_tokens) and C(concurrency), and optionally C(name) (one
         of the words above, V(mixed) if left out), C(ttft_ms) and C(tpot_ms). The KV cache must then hold C(concurrency)
         requests of C(input_tokens) plus C(output_tokens), shared by all replicas.
+      - C(ttft_ms) and C(tpot_ms) are targets for the time to the first token and the time of each further one. What is
+        predicted to meet them is preferred, and the plan says whether they are met. Predictions are estimates.
       - "Where only a word is given, every replica must hold: one request of 8192 tokens for V(latency), 8 of 2048 for
         V(mixed), 16 of 2048 for V(throughput), shortened to what the model allows. A card that holds the weights but
         not that is no fit for a replica. If no topology fits by that measure, the best one that starts is planned,
@@ -72,7 +74,7 @@ options:
   max_model_len:
     description:
       - The longest request in tokens, prompt and answer together. V(auto) takes the model's own limit, or the most that
-        surely fits, rounded down to 256 tokens, where that is less.
+        surely fits, rounded down a little (to 256 tokens where it is long), where that is less.
       - With V(auto) a shorter context alone never makes a model tensor parallel. Give the number to insist on it.
     type: str
     default: auto
@@ -96,6 +98,14 @@ options:
       - Data type of the KV cache. One of V(auto), V(bfloat16), V(float16), V(fp8), V(fp8_e4m3) and V(fp8_e5m2).
     type: str
     default: auto
+  kv_cache_sizing:
+    description:
+      - How vLLM learns the size of its KV cache. V(utilization) has it measure at start what O(gpu_memory_utilization)
+        leaves. V(pinned) passes the bytes that surely fit, so that the number of tokens is known exactly beforehand and
+        the measuring is skipped; the cache is a little smaller for that. Of no effect on the CPU engine, whose cache is
+        always given.
+    type: str
+    default: utilization
   enforce_eager:
     description: Run without CUDA graphs, which saves memory and costs speed. Not passed on to the CPU engine.
     type: bool

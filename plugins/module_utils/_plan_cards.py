@@ -182,9 +182,9 @@ class Fabric:
         if link is None:
             known = a.numa_node is not None and b.numa_node is not None
             return 3.0 if known and a.numa_node == b.numa_node else 1.0
-        if link.nvlink_count:
-            return 100.0 + link.nvlink_count
         same_node = 0.25 if a.numa_node is not None and a.numa_node == b.numa_node else 0.0
+        if link.nvlink_count:
+            return 100.0 + link.nvlink_count + same_node
         return PATH_RANK.get(link.path, 0) + (0.5 if link.p2p else 0.0) + same_node
 
     def nvlink(self, group: tuple[Unit, ...]) -> bool:
@@ -196,6 +196,14 @@ class Fabric:
         """The probe says that some pair cannot reach each other's memory."""
         pairs = [self.link(a, b) for a, b in combinations(group, 2)]
         return any(link is not None and not link.p2p and not link.nvlink_count for link in pairs)
+
+    def link_kind(self, group: tuple[Unit, ...]) -> str:
+        """What an all-reduce runs over: nvlink, pcie_p2p (vLLM's own, two cards at most), or pcie (NCCL)."""
+        if self.nvlink(group):
+            return "nvlink"
+        pairs = [self.link(a, b) for a, b in combinations(group, 2)]
+        # custom_all_reduce.py: "not supported on more than two PCIe-only GPUs"
+        return "pcie_p2p" if len(group) == 2 and all(link is not None and link.p2p for link in pairs) else "pcie"
 
     def score(self, group: tuple[Unit, ...]) -> tuple[float, float]:
         near = [self.nearness(a, b) for a, b in combinations(group, 2)]

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._memory import (
     RankMemory,
@@ -17,14 +17,17 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._memory import 
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric, Unit
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
-from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import fp8_weight_bytes, split_problem
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_speed import Speed, host_speed
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import split_problem
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import GIB, Release, batch_tier
-from ansible_collections.gpuserve.inference.plugins.module_utils._speed import tpot_ms
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
-# max_model_len auto: a shorter context than this (or than the model's own) is no service worth starting
+# max_model_len auto: a shorter context than this (or than the model's own) serves no workload that is only named ...
 SHORTEST_AUTO = 2048
+# ... and is planned, with a warning, only where nothing else runs; vLLM's own auto would start as well
+BAREST_AUTO = 256
 AUTO_STEP = 256  # auto rounds down to this, so that a few free megabytes more or less do not change the plan
+AUTO_LOSS = 128  # but gives up no more than one part in so many
 
 
 def gib(size: float) -> str:
@@ -41,27 +44,44 @@ class GroupFit:
     max_num_batched_tokens: int
     longest: int  # the longest request it surely holds
     starts: bool  # vLLM starts and holds one request of max_model_len
+    roomy: bool  # and max_model_len is no emergency
     serves: bool  # and there is room for the workload
     problem: str = ""
     lowered_from: float = 0.0  # utilisation wanted, where less is free
+    pinned_bytes: int = 0  # KV cache passed to vLLM as a number; 0: vLLM sizes it by the utilisation
 
     @property
     def grade(self) -> int:
-        return int(self.starts) + int(self.serves)
+        return int(self.starts) + int(self.roomy) + int(self.serves)
+
+    @property
+    def kv_bytes(self) -> int:
+        """What the KV cache will have."""
+        return self.pinned_bytes or max(self.memory.kv_bytes if self.memory else 0, 0)
 
 
 class Fitter:
-    """Answers fit questions for one request; remembers them, since candidates share groups."""
+    """Answers fit questions for one request; remembers them, since candidates share groups and groups are alike."""
 
-    def __init__(self, request: PlanRequest, release: Release, fabric: Fabric, model: Optional[Model] = None) -> None:
+    def __init__(
+        self,
+        request: PlanRequest,
+        release: Release,
+        fabric: Fabric,
+        model: Optional[Model] = None,
+        known_splits: Optional[dict[int, Optional[str]]] = None,
+    ) -> None:
         self.request, self.release, self.fabric = request, release, fabric
         self.model = model or request.model
-        self._split: dict[int, Optional[str]] = {}
+        self._split: dict[int, Optional[str]] = {} if known_splits is None else known_splits
         self._known: dict[tuple[tuple[Unit, ...], int], GroupFit] = {}
+        self._alike: dict[tuple[Any, ...], GroupFit] = {}
+        self._ranks: dict[tuple[Any, ...], RankMemory] = {}
 
-    def as_fp8(self) -> Fitter:
-        model = replace(self.model, weight_bytes=fp8_weight_bytes(self.model), quantization="fp8", weight_groups={})
-        return Fitter(self.request, self.release, self.fabric, model)
+    def changed(self, model: Optional[Model] = None, **options: Any) -> Fitter:
+        """The same question with another model or other options: for advice."""
+        splits = self._split if model is None else None
+        return Fitter(replace(self.request, **options), self.release, self.fabric, model or self.model, splits)
 
     def split_problem(self, tp: int) -> Optional[str]:
         if tp not in self._split:
@@ -75,71 +95,84 @@ class Fitter:
             self._known[key] = self._fit(group, share)
         return self._known[key]
 
-    def _fit(self, group: tuple[Unit, ...], share: int) -> GroupFit:
-        request, release, model, tp = self.request, self.release, self.model, len(group)
-        tier = batch_tier(release, min(u.nvml_total for u in group), group[0].name)
-        seqs = request.max_num_seqs or min(tier.max_num_seqs, request.max_num_batched_tokens or tier.max_num_seqs)
-        batched = request.max_num_batched_tokens or max(tier.max_num_batched_tokens, seqs)
-        wanted = request.gpu_memory_utilization or release.gpu_memory_utilization
-        cuda_total = min(u.cuda_total for u in group)
-
-        def memory(utilization: float) -> RankMemory:
-            return rank_memory(
-                model,
-                release,
+    def _rank(self, tp: int, cuda_total: int, utilization: float, seqs: int, batched: int) -> RankMemory:
+        key = (tp, cuda_total, utilization, seqs, batched)
+        if key not in self._ranks:
+            self._ranks[key] = rank_memory(
+                self.model,
+                self.release,
                 tp,
                 cuda_total=cuda_total,
                 utilization=utilization,
                 max_num_seqs=seqs,
                 max_num_batched_tokens=batched,
-                kv_cache_dtype=request.kv_cache_dtype,
-                enforce_eager=request.enforce_eager,
+                kv_cache_dtype=self.request.kv_cache_dtype,
+                enforce_eager=self.request.enforce_eager,
             )
+        return self._ranks[key]
 
-        rank = memory(wanted)
+    def _fit(self, group: tuple[Unit, ...], share: int) -> GroupFit:
+        request, release, tp = self.request, self.release, len(group)
+        tier = batch_tier(release, min(u.nvml_total for u in group), group[0].name)
+        seqs = request.max_num_seqs or min(tier.max_num_seqs, request.max_num_batched_tokens or tier.max_num_seqs)
+        batched = request.max_num_batched_tokens or max(tier.max_num_batched_tokens, seqs)
+        wanted = request.gpu_memory_utilization or release.gpu_memory_utilization
+        cuda_total = min(u.cuda_total for u in group)
+        rank = self._rank(tp, cuda_total, wanted, seqs, batched)
         outside = 0 if rank.graphs_in_budget else rank.graphs
-        highest = min(highest_utilization(u.cuda_total, u.free, tp, self.fabric.nvlink(group), outside) for u in group)
+        nvlink = self.fabric.nvlink(group)
+        highest = min(highest_utilization(u.cuda_total, u.free, tp, nvlink, outside) for u in group)
         lowered = 0.0
         if highest < wanted:
-            rank, lowered = memory(highest), wanted
-        return self._judge(group, rank, seqs, batched, share, lowered)
+            rank, lowered = self._rank(tp, cuda_total, highest, seqs, batched), wanted
+        key = (tp, cuda_total, rank.utilization, seqs, batched, share, lowered)
+        if key not in self._alike:
+            self._alike[key] = self._judge(group, rank, seqs, batched, share, lowered)
+        return replace(self._alike[key], group=group)
 
     def _judge(
         self, group: tuple[Unit, ...], rank: RankMemory, seqs: int, batched: int, share: int, lowered: float
     ) -> GroupFit:
-        request = self.request
+        request, workload = self.request, self.request.workload
         limit = request.max_model_len or self.model.max_position_embeddings or 1 << 20
-        longest = rank.kv.longest(rank.kv_bytes_sure, limit)
-        need_len = request.max_model_len or min(limit, SHORTEST_AUTO)
-        if request.workload.given and not request.max_model_len:
-            need_len = max(need_len, min(request.workload.tokens, limit))
-        starts = longest >= need_len
-        # A cache is judged at the typical request, which no request longer than max_model_len can be.
-        typical = min(request.workload.tokens, limit)
-        needed = rank.kv.bytes_for(share, typical)
-        serves = starts and needed <= rank.kv_bytes_sure
-        problem = ""
         left = rank.kv_bytes_sure
+        longest = rank.kv.longest(left, limit)
+        good_len = request.max_model_len or min(limit, SHORTEST_AUTO)
+        need_len = request.max_model_len or min(limit, BAREST_AUTO)
+        if workload.given and not request.max_model_len:
+            need_len = max(need_len, min(workload.tokens, limit))
+            good_len = max(good_len, need_len)
+        starts, roomy = longest >= need_len, longest >= good_len
+        # A cache is judged at the typical request, which no request longer than max_model_len can be.
+        typical = min(workload.tokens, limit)
+        needed = rank.kv.bytes_for(share, typical)
+        serves = roomy and needed <= left
+        problem = ""
         if left <= 0:
             parts = f"weights {gib(rank.weights)} + activations and buffers {gib(rank.overhead + rank.safety_bytes)}"
             problem = f"{parts} exceed the {gib(rank.budget)} usable of a card by {gib(-left)}"
-        elif not starts:
-            short = rank.kv.bytes_for(1, need_len)
+        elif not roomy:
+            short = rank.kv.bytes_for(1, good_len)
             problem = (
-                f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, one request of {need_len:,} "
+                f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, one request of {good_len:,} "
                 f"tokens needs {gib(short)}: {gib(short - left)} short"
             )
         elif not serves:
             problem = (
-                f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, {request.workload.name} work "
+                f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, {workload.name} work "
                 f"({share} x {typical:,} tokens) "
                 f"needs {gib(needed)}: {gib(needed - left)} short"
             )
         if problem and lowered:
             problem += f" (others leave only {rank.utilization:.0%} of the card)"
-        return GroupFit(group, rank, seqs, batched, longest, starts, serves, problem, lowered)
+        pinned = 0
+        if request.kv_cache_sizing == "pinned":
+            pinned = rank.kv.blocks(left) * rank.kv.bytes_per_block
+        return GroupFit(
+            group, rank, seqs, batched, longest, starts, roomy, serves, problem, lowered, pinned if starts else 0
+        )
 
-    def auto_length(self, fits: tuple[GroupFit, ...]) -> int:
+    def auto_length(self, fits: Sequence[GroupFit]) -> int:
         """max_model_len for all replicas: the shortest of what each surely holds."""
         if self.request.max_model_len:
             return self.request.max_model_len
@@ -147,19 +180,60 @@ class Fitter:
         limit = self.model.max_position_embeddings
         if limit and longest >= limit:
             return limit
-        return longest // AUTO_STEP * AUTO_STEP or longest
+        return round_length(longest)
 
-    def prediction(self, fits: tuple[GroupFit, ...], max_model_len: int) -> dict[str, Any]:
-        """Of one instance; where cards differ, of the weakest."""
-        ranks = [(f.memory, f) for f in fits if f.memory is not None]
-        memory, weakest = min(ranks, key=lambda rank: rank[0].kv_bytes)
-        out = memory.prediction(max_model_len)
-        group = weakest.group
-        tpot = None if group[0].is_mig else tpot_ms(self.model, group[0].name, len(group), self.fabric.nvlink(group))
+    def speed(self, fits: Sequence[GroupFit]) -> Speed:
+        ranks = [
+            (
+                self.fabric.link_kind(f.group),
+                f.group[0].name,
+                len(f.group),
+                f.memory.kv,
+                f.kv_bytes,
+                f.max_num_seqs,
+                f.max_num_batched_tokens,
+            )
+            for f in fits
+            if f.memory is not None
+        ]
+        return host_speed(self.model, self.request.workload, self.request.kv_cache_dtype, ranks)
+
+    def prediction(self, fits: Sequence[GroupFit], max_model_len: int, speed: Speed) -> dict[str, Any]:
+        """Of one instance; where cards differ, of the weakest. Speed is that of all replicas together."""
+        weakest = min((f for f in fits if f.memory is not None), key=lambda f: f.memory.kv_bytes)  # type: ignore[union-attr]
+        if weakest.memory is None:
+            raise ValueError("a prediction needs cards whose memory was predicted")
+        out = weakest.memory.prediction(max_model_len)
+        if weakest.pinned_bytes:
+            out.update(
+                pinned_figures(weakest.memory, weakest.pinned_bytes, max_model_len, self.model.known_architecture)
+            )
         out.update(
+            kv_cache_sizing=self.request.kv_cache_sizing,
             max_num_seqs=weakest.max_num_seqs,
             max_num_batched_tokens=weakest.max_num_batched_tokens,
-            tpot_ms=tpot,
-            ttft_ms=None,
+            **speed.to_dict(self.request.workload),
         )
         return out
+
+
+def round_length(longest: int) -> int:
+    """A round length not above ``longest``, and close to it."""
+    step = AUTO_STEP
+    while step > 1 and longest < AUTO_LOSS * step:
+        step //= 2
+    return longest // step * step
+
+
+def pinned_figures(rank: RankMemory, kv_bytes: int, max_model_len: int, known: bool) -> Mapping[str, Any]:
+    """What is certain of a KV cache whose bytes are passed to vLLM, instead of what profiling will leave."""
+    out: dict[str, Any] = {
+        "kv_cache_bytes_per_gpu": kv_bytes,
+        "kv_cache_memory_bytes": kv_bytes,
+        "num_gpu_blocks": rank.kv.blocks(kv_bytes),
+        "kv_cache_tokens": rank.kv.tokens(kv_bytes, max_model_len) if max_model_len else 0,
+        "max_concurrency": round(rank.kv.concurrency(kv_bytes, max_model_len), 2) if max_model_len else 0.0,
+    }
+    if known:  # of an unknown architecture the layout itself is a guess
+        out["margin_percent"] = 0.0
+    return out

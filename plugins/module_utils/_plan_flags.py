@@ -28,8 +28,12 @@ OWNED_FLAGS = {
     "-dpl": "topology or replicas",
     "--data-parallel-rank": "topology or replicas",
     "-dpn": "topology or replicas",
+    "--data-parallel-start-rank": "topology or replicas",
+    "-dpr": "topology or replicas",
     "--nnodes": "topology",
+    "-n": "topology",
     "--node-rank": "topology",
+    "-r": "topology",
     "--headless": "topology",
     "--served-model-name": "served_model_name",
     "--api-key": "gateway_api_keys",
@@ -43,27 +47,46 @@ OWNED_FLAGS = {
     "--device": "device",
     "--device-ids": "gpu_ids",
 }
+# Flags that size the KV cache: with kv_cache_sizing pinned the plan does that itself.
+SIZING_FLAGS = ("--kv-cache-memory-bytes", "--num-gpu-blocks-override")
 # Flags that are let through, but make the prediction a guess.
 UNPLANNED_FLAGS = (
-    "--kv-cache-memory-bytes",
-    "--num-gpu-blocks-override",
+    *SIZING_FLAGS,
     "--block-size",
     "--speculative-config",
+    "-sc",
     "--enable-lora",
     "--cpu-offload-gb",
     "--kv-offloading-size",
     "--quantization",
+    "-q",
     "--dtype",
     "--config",
     "--hf-overrides",
     "--api-server-count",
+    "-asc",
     "--decode-context-parallel-size",
+    "-dcp",
+    "--prefill-context-parallel-size",
+    "-pcp",
+    "--enable-expert-parallel",
+    "-ep",
     "--compilation-config",
+    "-cc",
+    "--optimization-level",
+    "-O",
+    "--cudagraph-capture-sizes",
     "--max-cudagraph-capture-size",
+    "--limit-mm-per-prompt",
+    "--mm-ipc-gpu-memory-gb",
 )
 
 
-def check_extra_args(args: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+# "--max-num-s" is read as --max-num-seqs; no flag of vLLM's own is the beginning of one of OWNED_FLAGS
+SHORTEST_ABBREVIATION = 4
+
+
+def check_extra_args(args: Sequence[Any], sizing: str = "utilization") -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The arguments as strings, and warnings for those that the prediction does not know."""
     words, notes = [], []
     for item in args:
@@ -75,15 +98,40 @@ def check_extra_args(args: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, .
             continue
         if " " in word.split("=", 1)[0]:
             raise InputError(f"extra_args: {word!r} holds more than one word: give each word as its own item")
-        flag = word.split("=", 1)[0]
-        if flag.startswith("--"):
-            flag = flag.replace("_", "-")  # vLLM accepts both spellings
-            flag = "--" + flag[5:] if flag.startswith("--no-") and "--" + flag[5:] in OWNED_FLAGS else flag
-        if flag in OWNED_FLAGS:
-            raise InputError(f"extra_args: {flag} is set by the plan: use {_variables(OWNED_FLAGS[flag])} instead")
+        flag = _flag_of(word)
+        owned = _owned(flag)
+        if owned:
+            short = "" if owned == flag else f" (for {owned})"
+            raise InputError(
+                f"extra_args: {flag}{short} is set by the plan: use {_variables(OWNED_FLAGS[owned])} instead"
+            )
+        if sizing == "pinned" and flag in SIZING_FLAGS:
+            raise InputError(
+                f"extra_args: {flag} contradicts kv_cache_sizing pinned, which sizes the KV cache itself: drop it, or "
+                f"use kv_cache_sizing utilization (role variable vllm_kv_cache_sizing)"
+            )
         if flag in UNPLANNED_FLAGS:
             notes.append(f"extra_args: {flag} is not in the memory prediction: compare with what the engine logs")
     return tuple(words), tuple(notes)
+
+
+def _flag_of(word: str) -> str:
+    """The flag of a word, as vLLM's parser reads it: ``--a_b.c=1`` is ``--a-b``, ``-O3`` is ``-O``."""
+    flag = word.split("=", 1)[0].split(".", 1)[0]
+    if not flag.startswith("--"):
+        return "-O" if flag.startswith("-O") else flag
+    flag = flag.replace("_", "-")
+    positive = "--" + flag[5:] if flag.startswith("--no-") else flag
+    return positive if positive in OWNED_FLAGS or positive in UNPLANNED_FLAGS else flag
+
+
+def _owned(flag: str) -> str:
+    """The owned flag that a word means: the parser also takes the beginning of a long flag for the whole."""
+    if flag in OWNED_FLAGS:
+        return flag
+    if flag in UNPLANNED_FLAGS or not flag.startswith("--") or len(flag) < SHORTEST_ABBREVIATION:
+        return ""
+    return next((owned for owned in OWNED_FLAGS if owned.startswith(flag)), "")
 
 
 def _variables(option: str) -> str:

@@ -95,6 +95,8 @@ def instances(
         if fit.memory is None:
             raise ValueError("an instance is planned only on cards whose memory was predicted")
         args += ["--gpu-memory-utilization", f"{fit.memory.utilization:g}"]
+        if fit.pinned_bytes:
+            args += ["--kv-cache-memory-bytes", str(fit.pinned_bytes)]
         if request.kv_cache_dtype != "auto":
             args += ["--kv-cache-dtype", request.kv_cache_dtype]
         if request.enforce_eager:

@@ -7,40 +7,33 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_flags import check_extra_args
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_inputs import checked_gpus, checked_model
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_values import (
+    choice,
+    flag,
+    listed,
+    number,
+    port,
+    suggest,
+    whole,
+)
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_workload import (
+    Workload,
+    named_workload,
+    read_workload,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Gpu, Link, Model
 
 TOPOLOGIES = ("auto", "data_parallel", "tensor_parallel", "hybrid")
-WORKLOADS = ("latency", "throughput", "mixed")
 DEVICES = ("auto", "cuda", "cpu")
 KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
+KV_CACHE_SIZINGS = ("utilization", "pinned")
 DEFAULT_VLLM_VERSION = "0.32.0"
-
-# What a workload that is only named must find room for in every instance: (requests at once, tokens of each). Below
-# that, requests queue or are preempted, and a card that merely holds the weights is no home for a replica.
-NAMED_NEED = {"latency": (1, 8192), "mixed": (8, 2048), "throughput": (16, 2048)}
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A named workload, or numbers. ``requests`` x ``tokens`` is the KV cache that is needed."""
-
-    name: str
-    requests: int
-    tokens: int
-    given: bool = False  # numbers of the operator: shared by all instances; otherwise each instance must hold it
-    ttft_ms: Optional[float] = None
-    tpot_ms: Optional[float] = None
-
-    def per_instance(self, replicas: int) -> int:
-        return -(-self.requests // replicas) if self.given else self.requests
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class PlanRequest:
     model: Model
     gpus: tuple[Gpu, ...] = ()
     links: tuple[tuple[Link, ...], ...] = ()
-    workload: Workload = field(default_factory=lambda: Workload("mixed", *NAMED_NEED["mixed"]))
+    workload: Workload = field(default_factory=lambda: named_workload("mixed"))
     single_endpoint: bool = False
     topology: str = "auto"
     tensor_parallel_size: int = 0  # 0: the planner decides
@@ -62,6 +55,7 @@ class PlanRequest:
     max_num_seqs: int = 0
     max_num_batched_tokens: int = 0
     kv_cache_dtype: str = "auto"
+    kv_cache_sizing: str = "utilization"
     enforce_eager: bool = False
     vllm_version: str = DEFAULT_VLLM_VERSION
     base_port: int = 8001
@@ -82,30 +76,31 @@ class PlanRequest:
         given = {k: v for k, v in options.items() if v is not None}
         unknown = sorted(set(given) - set(OPTIONS))
         if unknown:
-            near = _suggest(unknown[0], OPTIONS)
+            near = suggest(unknown[0], OPTIONS)
             raise InputError(f"unknown option {unknown[0]!r}{near or ': known are ' + ', '.join(OPTIONS)}")
         if not isinstance(given.get("model"), Mapping):
             raise InputError("model: a dictionary is needed, as model_info returns it under `model`")
         model = checked_model(given["model"])
-        gpus = checked_gpus(_list(given.get("gpus", ()), "gpus"))
+        gpus = checked_gpus(listed(given.get("gpus", ()), "gpus"))
         links = _links(given.get("links", ()), len(gpus))
         max_len = _max_model_len(given.get("max_model_len", "auto"), model)
-        workload = _workload(given.get("workload", "mixed"))
+        workload = read_workload(given.get("workload", "mixed"))
         if workload.given and max_len and workload.tokens > max_len:
             raise InputError(
                 f"workload: input_tokens + output_tokens = {workload.tokens} does not go into max_model_len "
                 f"{max_len}: raise max_model_len or shorten the requests"
             )
-        utilization = _number(given.get("gpu_memory_utilization", 0.0), "gpu_memory_utilization")
+        utilization = number(given.get("gpu_memory_utilization", 0.0), "gpu_memory_utilization")
         if not 0.0 <= utilization <= 1.0:
             raise InputError(
                 f"gpu_memory_utilization {utilization:g} is out of range: give a share above 0 and up to 1, such "
                 "as 0.92 (0 takes the default)"
             )
-        extra, notes = check_extra_args(_list(given.get("extra_args", ()), "extra_args"))
+        sizing = choice(given.get("kv_cache_sizing", "utilization"), "kv_cache_sizing", KV_CACHE_SIZINGS)
+        extra, notes = check_extra_args(listed(given.get("extra_args", ()), "extra_args"), sizing)
         cpus, memory = _host(given.get("host"))
-        seqs = _whole(given.get("max_num_seqs", 0), "max_num_seqs", 0, 65536)
-        batched = _whole(given.get("max_num_batched_tokens", 0), "max_num_batched_tokens", 0, 1 << 22)
+        seqs = whole(given.get("max_num_seqs", 0), "max_num_seqs", 0, 65536)
+        batched = whole(given.get("max_num_batched_tokens", 0), "max_num_batched_tokens", 0, 1 << 22)
         if seqs and batched and batched < seqs:
             raise InputError(
                 f"max_num_batched_tokens {batched} is below max_num_seqs {seqs}: every sequence needs at least "
@@ -116,29 +111,30 @@ class PlanRequest:
             gpus=gpus,
             links=links,
             workload=workload,
-            single_endpoint=_flag(given.get("single_endpoint", False), "single_endpoint"),
-            topology=_choice(given.get("topology", "auto"), "topology", TOPOLOGIES),
-            tensor_parallel_size=_whole(given.get("tensor_parallel_size", 0), "tensor_parallel_size", 0, 1024),
-            replicas=_whole(given.get("replicas", 0), "replicas", 0, 1024),
+            single_endpoint=flag(given.get("single_endpoint", False), "single_endpoint"),
+            topology=choice(given.get("topology", "auto"), "topology", TOPOLOGIES),
+            tensor_parallel_size=whole(given.get("tensor_parallel_size", 0), "tensor_parallel_size", 0, 1024),
+            replicas=whole(given.get("replicas", 0), "replicas", 0, 1024),
             gpu_ids=_gpu_ids(given.get("gpu_ids", "all")),
-            own_pids=tuple(_whole(p, "own_pids", 1, 1 << 31) for p in _list(given.get("own_pids", ()), "own_pids")),
+            own_pids=tuple(whole(p, "own_pids", 1, 1 << 31) for p in listed(given.get("own_pids", ()), "own_pids")),
             max_model_len=max_len,
             gpu_memory_utilization=utilization,
             max_num_seqs=seqs,
             max_num_batched_tokens=batched,
-            kv_cache_dtype=_choice(given.get("kv_cache_dtype", "auto"), "kv_cache_dtype", KV_CACHE_DTYPES),
-            enforce_eager=_flag(given.get("enforce_eager", False), "enforce_eager"),
+            kv_cache_dtype=choice(given.get("kv_cache_dtype", "auto"), "kv_cache_dtype", KV_CACHE_DTYPES),
+            kv_cache_sizing=sizing,
+            enforce_eager=flag(given.get("enforce_eager", False), "enforce_eager"),
             vllm_version=str(given.get("vllm_version", DEFAULT_VLLM_VERSION)),
-            base_port=_port(given.get("base_port", 8001), "base_port"),
+            base_port=port(given.get("base_port", 8001), "base_port"),
             reserved_ports=tuple(
-                _whole(p, "reserved_ports", 1, 65535) for p in _list(given.get("reserved_ports", ()), "reserved_ports")
+                whole(p, "reserved_ports", 1, 65535) for p in listed(given.get("reserved_ports", ()), "reserved_ports")
             ),
             public_endpoint=_endpoint(given.get("public_endpoint")),
             served_model_name=_served_name(given.get("served_model_name"), model),
-            shutdown_timeout=_whole(given.get("shutdown_timeout", 120), "shutdown_timeout", 0, 86400),
+            shutdown_timeout=whole(given.get("shutdown_timeout", 120), "shutdown_timeout", 0, 86400),
             extra_args=extra,
-            device=_choice(given.get("device", "auto"), "device", DEVICES),
-            rehearsal=_flag(given.get("rehearsal", False), "rehearsal"),
+            device=choice(given.get("device", "auto"), "device", DEVICES),
+            rehearsal=flag(given.get("rehearsal", False), "rehearsal"),
             cpus=cpus,
             host_memory_bytes=memory,
             warnings=tuple(model.warnings) + notes,
@@ -161,6 +157,7 @@ OPTIONS = (
     "max_num_seqs",
     "max_num_batched_tokens",
     "kv_cache_dtype",
+    "kv_cache_sizing",
     "enforce_eager",
     "vllm_version",
     "base_port",
@@ -178,68 +175,11 @@ OPTIONS = (
 # ---------------------------------------------------------------- one value each
 
 
-def _suggest(value: str, allowed: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(value), allowed, 1, 0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _choice(value: Any, what: str, allowed: Sequence[str]) -> str:
-    if value not in allowed or not isinstance(value, str):
-        raise InputError(f"{what} {value!r} is unknown{_suggest(str(value), allowed)}: use one of {', '.join(allowed)}")
-    return value
-
-
-def _flag(value: Any, what: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in ("yes", "true", "on", "1"):
-        return True
-    if word in ("no", "false", "off", "0"):
-        return False
-    raise InputError(f"{what} must be true or false, got {value!r}")
-
-
-def _list(value: Any, what: str) -> Sequence[Any]:
-    if isinstance(value, (list, tuple)):
-        return value
-    raise InputError(f"{what} must be a list, got {type(value).__name__}")
-
-
-def _whole(value: Any, what: str, low: int, high: int) -> int:
-    number: Optional[int] = None
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, str) and value.strip().lstrip("-").isdigit():
-        number = int(value)
-    if number is None:
-        raise InputError(f"{what} must be a whole number, got {value!r}")
-    if not low <= number <= high:
-        raise InputError(f"{what} {number} is out of range: give {low} to {high}")
-    return number
-
-
-def _number(value: Any, what: str) -> float:
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} must be a number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise InputError(f"{what} must be a finite number, got {value!r}")
-    return number
-
-
-def _port(value: Any, what: str) -> int:
-    return _whole(value, what, 1024, 65535)
-
-
 def _max_model_len(value: Any, model: Model) -> int:
     if isinstance(value, str) and value.strip().lower() == "auto":
         return 0
     try:
-        length = _whole(value, "max_model_len", 1, 1 << 30)
+        length = whole(value, "max_model_len", 1, 1 << 30)
     except InputError:
         raise InputError(
             f"max_model_len {value!r} is not usable: give 'auto' or a whole number of tokens of at least 1, such "
@@ -251,32 +191,6 @@ def _max_model_len(value: Any, model: Model) -> int:
             "(VLLM_ALLOW_LONG_MAX_MODEL_LEN is not used)"
         )
     return length
-
-
-def _workload(value: Any) -> Workload:
-    if isinstance(value, Mapping):
-        allowed = ("name", "input_tokens", "output_tokens", "concurrency", "ttft_ms", "tpot_ms")
-        for key in value:
-            if key not in allowed:
-                raise InputError(
-                    f"workload: unknown key {key!r}{_suggest(str(key), allowed)}: use {', '.join(allowed)}"
-                )
-        name = _choice(value.get("name") or "mixed", "workload name", WORKLOADS)
-        for key in ("input_tokens", "output_tokens", "concurrency"):
-            if value.get(key) is None:
-                raise InputError(
-                    f"workload: {key} is missing: numbers need input_tokens, output_tokens and concurrency"
-                )
-        tokens = _whole(value["input_tokens"], "workload.input_tokens", 1, 1 << 30) + _whole(
-            value["output_tokens"], "workload.output_tokens", 1, 1 << 30
-        )
-        limits = [None if value.get(k) is None else _number(value[k], f"workload.{k}") for k in ("ttft_ms", "tpot_ms")]
-        for key, limit in zip(("ttft_ms", "tpot_ms"), limits):
-            if limit is not None and limit <= 0:
-                raise InputError(f"workload.{key} {limit:g} is out of range: give milliseconds above 0")
-        return Workload(name, _whole(value["concurrency"], "workload.concurrency", 1, 1 << 20), tokens, True, *limits)
-    name = _choice(value, "workload", WORKLOADS)
-    return Workload(name, *NAMED_NEED[name])
 
 
 def _gpu_ids(value: Any) -> tuple[Any, ...]:
@@ -301,7 +215,7 @@ def _gpu_ids(value: Any) -> tuple[Any, ...]:
 
 
 def _links(value: Any, count: int) -> tuple[tuple[Link, ...], ...]:
-    rows = _list(value, "links")
+    rows = listed(value, "links")
     if not rows:
         return ()
     if len(rows) != count or any(not isinstance(r, (list, tuple)) or len(r) != count for r in rows):
@@ -326,7 +240,7 @@ def _endpoint(value: Any) -> Optional[tuple[str, int]]:
         return None
     if not isinstance(value, Mapping) or set(value) - {"host", "port"}:
         raise InputError(f"public_endpoint {value!r} is not usable: give {{host: ..., port: ...}}")
-    return str(value.get("host") or "0.0.0.0"), _whole(value.get("port") or 0, "public_endpoint.port", 1, 65535)
+    return str(value.get("host") or "0.0.0.0"), whole(value.get("port") or 0, "public_endpoint.port", 1, 65535)
 
 
 def _served_name(value: Any, model: Model) -> str:
@@ -343,9 +257,9 @@ def _host(value: Any) -> tuple[tuple[int, ...], int]:
         raise InputError(f"host {value!r} is not usable: give {{cpus: number or list of core ids, memory_bytes: ...}}")
     cpus = value.get("cpus") or 0
     if isinstance(cpus, (list, tuple)):
-        cores = tuple(_whole(c, "host.cpus", 0, 65535) for c in cpus)
+        cores = tuple(whole(c, "host.cpus", 0, 65535) for c in cpus)
         if len(set(cores)) != len(cores):
             raise InputError("host.cpus names a core twice")
     else:
-        cores = tuple(range(_whole(cpus, "host.cpus", 0, 65536)))
-    return cores, _whole(value.get("memory_bytes") or 0, "host.memory_bytes", 0, 1 << 60)
+        cores = tuple(range(whole(cpus, "host.cpus", 0, 65536)))
+    return cores, whole(value.get("memory_bytes") or 0, "host.memory_bytes", 0, 1 << 60)

@@ -18,6 +18,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards imp
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_fit import Fitter, GroupFit, gib
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_speed import Speed
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Weighed:
     refused: str = ""  # why it cannot run at all
     max_model_len: int = 0
     prediction: Mapping[str, Any] = field(default_factory=dict)
+    speed: Speed = field(default_factory=Speed)
 
     @property
     def topology(self) -> str:
@@ -44,6 +46,10 @@ class Weighed:
     @property
     def starts(self) -> bool:
         return not self.refused and all(f.starts for f in self.fits)
+
+    @property
+    def roomy(self) -> bool:
+        return self.starts and all(f.roomy for f in self.fits)
 
     @property
     def serves(self) -> bool:
@@ -83,7 +89,8 @@ def weigh(request: PlanRequest, units: tuple[Unit, ...], fabric: Fabric, fitter:
                 continue
             fits = tuple(fitter.fit(g, replicas) for g in groups)
             length = fitter.auto_length(fits) if all(f.starts for f in fits) else request.max_model_len
-            out.append(Weighed(replicas, tp, fits, "", length, fitter.prediction(fits, length)))
+            speed = fitter.speed(fits)
+            out.append(Weighed(replicas, tp, fits, "", length, fitter.prediction(fits, length, speed), speed))
     return tuple(out)
 
 

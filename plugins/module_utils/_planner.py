@@ -15,26 +15,36 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._cpu import plan_cpu, rehearse
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError, PlanError
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import PlanError
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_advice import (
+    Case,
+    advice,
+    refusal_advice,
+    smaller_weights,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric, Unit, select_units
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_choose import (
+    Choice,
+    asked_for,
+    check_counts,
+    choose,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_explain import (
     idle_text,
+    missed_targets,
     reason_text,
     why_not_chosen,
     why_refused,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_fit import Fitter, GroupFit, gib
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_fit import Fitter, GroupFit
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_instances import check_ports, instances
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import OPTIONS, PlanRequest, Workload
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import OPTIONS, PlanRequest
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_weigh import Weighed, weigh
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_workload import Workload
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import release_for
-from ansible_collections.gpuserve.inference.plugins.module_utils._types import DTYPE_BYTES, Candidate, Plan
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import Candidate, Plan
 
 __all__ = ["OPTIONS", "PlanRequest", "Workload", "make_plan", "plan_from_options"]
-
-# Tensor parallel is preferred to data parallel for one fast stream only where it is clearly faster.
-LATENCY_GAIN = 0.9
-CLOSE_ENOUGH = 1.05
 
 
 def plan_from_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,15 +71,25 @@ def make_plan(request: PlanRequest) -> Plan:
     warnings += notes
     if not units:
         raise PlanError(f"no usable card is left: {'; '.join(notes)}")
-    _check_counts(request, units)
+    check_counts(request, units)
 
     fabric = Fabric(request)
     fitter = Fitter(request, release, fabric)
     weighed = weigh(request, units, fabric, fitter)
-    chosen, relaxed = choose(request, weighed, units, fitter, fabric)
+    pool = asked_for(request, weighed)
+    if not pool:
+        _refuse_override(request, weighed, units)
+    choice = choose(request, pool, fabric)
+    case = Case(request, release, units, weighed, fitter, fabric, choice)
+    if choice is None:
+        hints = refusal_advice(case)
+        raise PlanError(
+            "; ".join([why_refused(request, pool), *hints[:1]]),
+            tuple(_candidate(w, None, request) for w in weighed),
+        )
+    chosen = choice.chosen
     check_ports(request, chosen.replicas)
-    warnings += _warnings_about(chosen, relaxed, units, weighed, request, fabric, fitter)
-    hint = _fp8_hint(weighed, units, fitter)
+    warnings += _warnings_about(choice, units, weighed, request, fabric, fitter)
     plan = Plan(
         topology=chosen.topology,
         replicas=chosen.replicas,
@@ -78,8 +98,8 @@ def make_plan(request: PlanRequest) -> Plan:
         max_model_len=chosen.max_model_len,
         instances=instances(request, release, chosen.fits, chosen.max_model_len, fabric),
         prediction=dict(chosen.prediction),
-        reason=reason_text(request, chosen, units, weighed, fabric, hint),
-        candidates=tuple(_candidate(w, chosen, request, relaxed) for w in weighed),
+        reason=reason_text(request, choice, units, weighed, fabric, smaller_weights(case)),
+        candidates=tuple(_candidate(w, choice, request) for w in weighed),
         warnings=tuple(warnings),
         device="cuda",
         workload=request.workload.name,
@@ -90,101 +110,9 @@ def make_plan(request: PlanRequest) -> Plan:
             "revision": request.model.revision,
             "served_model_name": request.served_model_name,
         },
+        advice=advice(case),
     )
     return rehearse(plan, request, release) if request.rehearsal else plan
-
-
-# ---------------------------------------------------------------- choosing
-
-
-def choose(
-    request: PlanRequest, weighed: tuple[Weighed, ...], units: tuple[Unit, ...], fitter: Fitter, fabric: Fabric
-) -> tuple[Weighed, bool]:
-    """The candidate to run, and whether the workload's need had to be given up to find one."""
-    pool = [w for w in weighed if _allowed(w, request)]
-    if request.single_endpoint and not request.tensor_parallel_size:
-        pool = [w for w in weighed if w.replicas == 1 and (request.topology != "tensor_parallel" or w.tp > 1)]
-    if not pool:
-        _refuse_override(request, weighed, units)
-    for relaxed in (False, True):
-        able = [w for w in pool if (w.starts if relaxed else w.serves)]
-        if able:
-            return _prefer(request, able, fabric), relaxed
-    why = why_refused(request, pool)
-    hint = _fp8_hint(weighed, units, fitter)
-    raise PlanError(why + (f"; {hint}" if hint else ""), tuple(_candidate(w, None, request, False) for w in weighed))
-
-
-def _allowed(w: Weighed, request: PlanRequest) -> bool:
-    if request.replicas and w.replicas != request.replicas:
-        return False
-    if request.tensor_parallel_size and w.tp != request.tensor_parallel_size:
-        return False
-    if request.single_endpoint and w.replicas != 1:
-        return False
-    if request.topology == "data_parallel":
-        return w.tp == 1
-    if request.topology == "tensor_parallel":
-        return w.replicas == 1 and w.tp > 1
-    if request.topology == "hybrid":
-        return w.replicas > 1 and w.tp > 1
-    return True
-
-
-def _prefer(request: PlanRequest, able: list[Weighed], fabric: Fabric) -> Weighed:
-    if request.single_endpoint or request.topology == "tensor_parallel":
-        return max(able, key=lambda w: (w.tp, w.replicas))
-    best = min(able, key=lambda w: (-w.quiet_cards, w.tp, -w.cards))
-    if request.workload.name != "latency" or request.topology != "auto":
-        return best
-    return _faster_over_nvlink(best, able, fabric)
-
-
-def _faster_over_nvlink(best: Weighed, able: list[Weighed], fabric: Fabric) -> Weighed:
-    """For latency, splitting over NVLink pays where the time a token falls clearly."""
-    base = best.prediction.get("tpot_ms")
-    rivals = [
-        w
-        for w in able
-        if w.tp > best.tp
-        and w.quiet_cards == best.quiet_cards
-        and w.prediction.get("tpot_ms")
-        and all(fabric.nvlink(f.group) for f in w.fits)
-    ]
-    if not base or not rivals:
-        return best
-    fastest = min(w.prediction["tpot_ms"] for w in rivals)
-    if fastest > LATENCY_GAIN * base:
-        return best
-    return min((w for w in rivals if w.prediction["tpot_ms"] <= CLOSE_ENOUGH * fastest), key=lambda w: w.tp)
-
-
-def _check_counts(request: PlanRequest, units: tuple[Unit, ...]) -> None:
-    tp, replicas, count = request.tensor_parallel_size, request.replicas, len(units)
-    if tp > count:
-        raise InputError(
-            f"tensor_parallel_size {tp} is more than the {count} usable card{'s' if count > 1 else ''}: lower it "
-            "or add cards to gpu_ids"
-        )
-    if max(tp, 1) * replicas > count:
-        raise InputError(
-            f"{replicas} replicas of {max(tp, 1)} card{'s' if tp > 1 else ''} need {max(tp, 1) * replicas} cards, "
-            f"{count} are usable: lower replicas"
-        )
-    if request.single_endpoint and (request.topology in ("data_parallel", "hybrid") or replicas > 1):
-        what = f"replicas: {replicas}" if replicas > 1 else f"topology: {request.topology}"
-        raise InputError(f"single_endpoint asks for one instance, {what} for several: drop one of the two")
-    if request.topology == "data_parallel" and tp > 1:
-        raise InputError(
-            f"topology data_parallel has one card a replica, tensor_parallel_size is {tp}: drop one of the two"
-        )
-    if request.topology in ("tensor_parallel", "hybrid") and tp == 1:
-        raise InputError(
-            f"topology {request.topology} needs at least 2 cards a replica, tensor_parallel_size is 1: drop one "
-            "of the two"
-        )
-    if request.topology == "tensor_parallel" and replicas > 1:
-        raise InputError(f"topology tensor_parallel is one instance, replicas is {replicas}: use topology hybrid")
 
 
 def _refuse_override(request: PlanRequest, weighed: tuple[Weighed, ...], units: tuple[Unit, ...]) -> None:
@@ -200,46 +128,26 @@ def _refuse_override(request: PlanRequest, weighed: tuple[Weighed, ...], units: 
     )
     raise PlanError(
         f"{asked}: no arrangement of {len(units)} cards is like that",
-        tuple(_candidate(w, None, request, False) for w in weighed),
+        tuple(_candidate(w, None, request) for w in weighed),
     )
 
 
 # ---------------------------------------------------------------- telling
 
 
-def _candidate(w: Weighed, chosen: Optional[Weighed], request: PlanRequest, relaxed: bool) -> Candidate:
-    if w is chosen:
+def _candidate(w: Weighed, choice: Optional[Choice], request: PlanRequest) -> Candidate:
+    relaxed = choice is not None and choice.relaxed
+    if choice is not None and w is choice.chosen:
         why = "chosen" + (f", although {w.problem}" if relaxed and w.problem else "")
         return Candidate(w.topology, w.replicas, w.tp, True, why, dict(w.prediction))
     if not w.serves and not (relaxed and w.starts):
         return Candidate(w.topology, w.replicas, w.tp, False, w.problem, dict(w.prediction))
-    why = why_not_chosen(w, chosen, request) if chosen else "fits, but was not asked for"
+    why = why_not_chosen(w, choice, request) if choice is not None else "fits, but was not asked for"
     return Candidate(w.topology, w.replicas, w.tp, True, why, dict(w.prediction))
 
 
-def _fp8_hint(weighed: tuple[Weighed, ...], units: tuple[Unit, ...], fitter: Fitter) -> str:
-    """FP8 weights, where they would let one card do what it cannot do now."""
-    model = fitter.model
-    if model.quantization or DTYPE_BYTES.get(model.dtype, 2) != 2:
-        return ""
-    if all(fitter.fit((u,), len(units)).serves for u in units):
-        return ""
-    small = fitter.as_fp8()
-    fits = [small.fit((u,), len(units)) for u in units]
-    if not all(f.serves for f in fits):
-        return ""
-    rank = min((f.memory for f in fits if f.memory is not None), key=lambda m: m.kv_bytes)
-    length = small.auto_length(tuple(fits))
-    gain = "make it data parallel" if len(units) > 1 else "make it possible"
-    return (
-        f"FP8 weights ({gib(rank.weights)}) would fit one card and {gain}, with about "
-        f"{rank.kv.tokens(rank.kv_bytes, length):,} tokens of KV cache a card"
-    )
-
-
 def _warnings_about(
-    chosen: Weighed,
-    relaxed: bool,
+    choice: Choice,
     units: tuple[Unit, ...],
     weighed: tuple[Weighed, ...],
     request: PlanRequest,
@@ -247,7 +155,8 @@ def _warnings_about(
     fitter: Fitter,
 ) -> list[str]:
     out = []
-    if relaxed:
+    chosen = choice.chosen
+    if choice.relaxed:
         out.append(f"no topology has room for the workload: {chosen.problem}; requests will queue")
     used = {(u.index, u.slice_number) for f in chosen.fits for u in f.group}
     for unit in units:
@@ -286,11 +195,4 @@ def _warnings_about(
             f"public_endpoint is not used: {chosen.replicas} instances need a balancer of your own in front of "
             "their ports"
         )
-    if request.workload.given and request.workload.tpot_ms and chosen.prediction.get("tpot_ms"):
-        tpot = chosen.prediction["tpot_ms"]
-        if tpot > request.workload.tpot_ms:
-            out.append(
-                f"workload: {tpot:g} ms a token are predicted for one stream, the target is "
-                f"{request.workload.tpot_ms:g}"
-            )
-    return out
+    return out + missed_targets(chosen, request)

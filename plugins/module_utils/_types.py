@@ -331,10 +331,12 @@ class Plan:
     workload: str = "mixed"
     vllm_version: str = ""
     model: dict[str, Any] = field(default_factory=dict)  # {"name", "path", "revision", "served_model_name"}
+    advice: tuple[Any, ...] = ()  # sentences: what would change the answer, most useful first
 
     def to_dict(self) -> dict[str, Any]:
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         out["instances"] = [i.to_dict() for i in self.instances]
         out["candidates"] = [c.to_dict() for c in self.candidates]
         out["warnings"] = list(self.warnings)
+        out["advice"] = list(self.advice)
         return out

@@ -66,6 +66,8 @@ EXAMPLES = r"""
       input_tokens: 3000
       output_tokens: 500
       concurrency: 32
+      ttft_ms: 2000
+      tpot_ms: 40
 """
 
 RETURN = r"""
@@ -147,8 +149,13 @@ plan:
           type: int
           returned: success
         kv_cache_memory_bytes:
-          description: The part of it that whole blocks fill.
+          description:
+            - The part of it that whole blocks fill. With O(kv_cache_sizing=pinned), what vLLM is told to take.
           type: int
+          returned: success
+        kv_cache_sizing:
+          description: V(utilization) or V(pinned), as asked for.
+          type: str
           returned: success
         num_gpu_blocks:
           description: Number of blocks.
@@ -191,11 +198,46 @@ plan:
           type: float
           returned: success
         tpot_ms:
-          description: Milliseconds a token for one stream. Empty for a card whose bandwidth is not known.
+          description:
+            - Predicted milliseconds a token (TPOT) of the slowest replica, with RV(plan.prediction.speed_concurrency)
+              requests at once on the host. This and the other speeds are empty for a card that the planner has no data
+              of.
           type: float
           returned: success
+        ttft_ms:
+          description: Predicted milliseconds to the first token (TTFT) at that load, waiting included.
+          type: float
+          returned: success
+        output_tokens_per_s:
+          description: Predicted tokens a second at that load, of all replicas together.
+          type: float
+          returned: success
+        requests_per_s:
+          description: Predicted requests a second at that load, of all replicas together.
+          type: float
+          returned: success
+        speed_concurrency:
+          description:
+            - Requests at once on the host that the speed is predicted for. 1 for V(latency), 16 for V(mixed), 128 for
+              V(throughput), or the C(concurrency) of O(workload).
+          type: int
+          returned: success
+        speed_input_tokens:
+          description: Tokens of each prompt, 512 where O(workload) is a word.
+          type: int
+          returned: success
+        speed_output_tokens:
+          description: Tokens of each answer, 128 where O(workload) is a word.
+          type: int
+          returned: success
+        targets:
+          description:
+            - For each of C(ttft_ms) and C(tpot_ms) that O(workload) has, a dictionary of C(target), C(predicted) and
+              C(met).
+          type: dict
+          returned: when O(workload) has targets
         margin_percent:
-          description: How far the tokens may be off.
+          description: How far the tokens may be off. 0 with O(kv_cache_sizing=pinned) and a known architecture.
           type: float
           returned: success
     reason:
@@ -232,6 +274,13 @@ plan:
           description: As for the plan.
           type: dict
           returned: success
+    advice:
+      description:
+        - What would change the answer, at most four sentences with the numbers, most useful first. Empty where nothing
+          is limited.
+      type: list
+      elements: str
+      returned: success
     warnings:
       description: What an operator should know, such as cards that are left out.
       type: list
@@ -286,6 +335,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "max_num_seqs": {"type": "int", "default": 0},
     "max_num_batched_tokens": {"type": "int", "default": 0, "no_log": False},
     "kv_cache_dtype": {"type": "str", "default": "auto"},
+    "kv_cache_sizing": {"type": "str", "default": "utilization"},
     "enforce_eager": {"type": "bool", "default": False},
     "vllm_version": {"type": "str", "default": "0.32.0"},
     "base_port": {"type": "int", "default": 8001},
