@@ -61,8 +61,9 @@ _RANGES = {
 RANGES: dict[str, Range] = {name: span for span, names in _RANGES.items() for name in names.split()}
 # One number for the whole model; other fields may hold one a layer.
 SINGLE = frozenset(
-    "num_hidden_layers n_layer num_layers n_layers hidden_size n_embd d_model vocab_size n_vocab "
-    "max_position_embeddings".split()
+    "num_hidden_layers n_layer num_layers n_layers hidden_size n_embd d_model vocab_size n_vocab num_kv_shared_layers "
+    "num_attention_heads n_head n_heads head_dim kv_lora_rank q_lora_rank qk_rope_head_dim qk_nope_head_dim v_head_dim "
+    "max_position_embeddings original_max_position_embeddings first_k_dense_replace".split()
 )
 TOWER_FIELDS = (
     "hidden_size embed_dim d_model width num_hidden_layers depth encoder_layers layers intermediate_size "
@@ -253,7 +254,10 @@ def _check_inner(text: Mapping[str, Any], prefix: str) -> None:
             whole(entry, f"{prefix}{name}: each entry", (0, 4096))
     for name in ("sliding_window_pattern", "_sliding_window_pattern"):
         pattern = text.get(name)
-        if pattern is not None and not isinstance(pattern, str):
+        if isinstance(pattern, str):
+            if set(pattern) - {"L", "G"}:  # EXAONE 4
+                raise ModelError(f"{prefix}{name} {short(pattern)} must be made of the letters L and G; correct it")
+        elif pattern is not None:
             whole(pattern, prefix + name, (1, 4096))
     freq = text.get("moe_layer_freq")
     if freq is not None and not isinstance(freq, list):
