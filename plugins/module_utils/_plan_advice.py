@@ -33,7 +33,8 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._types import D
 MOST = 4
 WORTH = 1.02  # a gain below 2 % is no advice
 FEW_SEQS = 64  # requests at once that a lowered max_num_seqs still leaves, unless the workload needs more
-MORE_CARDS = (2, 4, 8, 16)  # splits that are tried when the server's own cards are too few
+SPLITS = (1, 2, 4, 8, 16)  # that are tried when the server's own cards are too few ...
+MORE_CARDS = (2, 3, 4, 6, 8, 12, 16)  # ... over so many
 WISHED_REQUESTS = 4  # of full length at once, where a shorter max_model_len is offered
 
 
@@ -72,8 +73,13 @@ class Case:
         return bool(self.chosen is not None and not self.request.max_model_len and self.chosen.max_model_len < limit)
 
     @property
+    def short_of_cache(self) -> bool:
+        """It is the KV cache that is too small, not only the weights that are too large."""
+        return self.choice is None or self.choice.relaxed or self.shortened
+
+    @property
     def limited(self) -> bool:
-        return self.choice is None or self.choice.relaxed or self.split_for_memory or self.shortened
+        return self.short_of_cache or self.split_for_memory
 
 
 Advisor = Callable[[Case], str]
@@ -205,7 +211,7 @@ def _fp8_cache(case: Case) -> str:
         fits = _fits_of_size(case, other, 1)
         return f"{what} would make one card enough: data parallel with {_tokens(other, fits):,} tokens a card"
     fits = [other.fit(f.group, w.replicas) for f in w.fits]
-    if not all(f.starts for f in fits):
+    if not case.short_of_cache or not all(f.starts for f in fits):
         return ""
     if case.chosen is None:
         return f"{what} would make {shape(w)} possible, with {_tokens(other, fits):,} tokens an instance"
@@ -277,7 +283,7 @@ def _longer(case: Case) -> str:
 
 def _fewer_seqs(case: Case) -> str:
     w = _closest(case)
-    if w is None or not w.fits:
+    if w is None or not w.fits or not case.short_of_cache:
         return ""
     share = case.request.workload.per_instance(w.replicas)
     seqs = FEW_SEQS
@@ -299,7 +305,7 @@ def _fewer_seqs(case: Case) -> str:
 
 
 def _more_cards(case: Case) -> str:
-    """The smallest number of such cards that would hold it."""
+    """The smallest number of such cards that would hold it, one replica or several."""
     if case.chosen is not None and not (case.choice and case.choice.relaxed):
         return ""
     whole = [u for u in case.units if not u.is_mig]
@@ -308,14 +314,17 @@ def _more_cards(case: Case) -> str:
     alone = replace(case.request, links=())
     other = Fitter(alone, case.release, Fabric(alone), case.fitter.model)
     best = max(whole, key=lambda u: u.cuda_total)
-    for tp in [n for n in MORE_CARDS if n > len(case.units)]:
-        if other.split_problem(tp):
-            continue
-        group = tuple(replace(best, index=n, uuid="", free=best.cuda_total, busy=False) for n in range(tp))
-        fit = other.fit(group, 1)
-        if fit.serves:
-            tokens = _tokens(other, [fit])
-            return f"{tp} cards like {best.label} in one replica would hold it, with {tokens:,} tokens of KV cache"
+    for count in MORE_CARDS:
+        for tp in SPLITS:
+            if count <= len(case.units) or count % tp or other.split_problem(tp):
+                continue
+            if case.request.single_endpoint and tp < count:
+                continue
+            group = tuple(replace(best, index=n, uuid="", free=best.cuda_total, busy=False) for n in range(tp))
+            fit = other.fit(group, count // tp)
+            if fit.serves:
+                each = f"with {_tokens(other, [fit]):,} tokens of KV cache a replica"
+                return f"{count} cards like {best.label} would do as {count // tp} x TP{tp}, {each}"
     return ""
 
 

@@ -5,7 +5,7 @@
 # This module is PRIVATE to the collection.
 """Chooses among the candidates that were weighed.
 
-The rule, before the facts of the machine refine it: as many cards as possible, each replica on as few as possible.
+The rule, before the facts of the machine refine it: as many replicas as possible, over as many cards as possible.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def _allowed(w: Weighed, request: PlanRequest) -> bool:
 
 
 def by_rule(able: Sequence[Weighed]) -> Weighed:
-    """All cards before few, few cards a replica before many; cards that others use come last."""
-    return min(able, key=lambda w: (-w.quiet_cards, w.tp, -w.cards))
+    """Most replicas, then most cards, then fewest cards a replica; cards that others use come last."""
+    return min(able, key=lambda w: (-w.quiet_replicas, -w.quiet_cards, w.tp, -w.cards))
 
 
 def _prefer(request: PlanRequest, able: list[Weighed], fabric: Fabric, relaxed: bool) -> Choice:

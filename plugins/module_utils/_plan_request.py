@@ -90,6 +90,11 @@ class PlanRequest:
                 f"workload: input_tokens + output_tokens = {workload.tokens} does not go into max_model_len "
                 f"{max_len}: raise max_model_len or shorten the requests"
             )
+        if workload.given and 0 < model.max_position_embeddings < workload.tokens:
+            raise InputError(
+                f"workload: input_tokens + output_tokens = {workload.tokens} is beyond the model's "
+                f"{model.max_position_embeddings}: shorten the requests"
+            )
         utilization = number(given.get("gpu_memory_utilization", 0.0), "gpu_memory_utilization")
         if not 0.0 <= utilization <= 1.0:
             raise InputError(

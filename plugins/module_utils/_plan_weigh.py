@@ -60,6 +60,11 @@ class Weighed:
         return sum(1 for f in self.fits for u in f.group if not u.busy)
 
     @property
+    def quiet_replicas(self) -> int:
+        """Those that share no card with somebody else."""
+        return sum(1 for f in self.fits if not any(u.busy for u in f.group))
+
+    @property
     def problem(self) -> str:
         if self.refused:
             return self.refused

@@ -50,8 +50,8 @@ class Workload:
 
     def loaded(self, concurrency: int) -> str:
         """In words, for a number of requests at once."""
-        streams = "one request" if concurrency == 1 else f"{concurrency:,} requests"
-        return f"{streams} of {self.input_tokens:,} + {self.output_tokens:,} tokens at once"
+        size = f"of {self.input_tokens:,} + {self.output_tokens:,} tokens at"
+        return f"one request {size} a time" if concurrency == 1 else f"{concurrency:,} requests {size} once"
 
 
 def named_workload(name: str) -> Workload:

@@ -5,7 +5,7 @@
 # This module is PRIVATE to the collection.
 """Decides how the cards of one host serve a model: every candidate is weighed, one is chosen and spelled out.
 
-The rule, before the facts of the machine refine it: as many cards as possible, each replica on as few as possible.
+The rule, before the facts of the machine refine it: as many replicas as possible, over as many cards as possible.
 That is data parallel where one card holds the model and its KV cache, hybrid where half of the cards do, and tensor
 parallel otherwise.
 """
