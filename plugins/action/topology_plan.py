@@ -25,7 +25,9 @@ class ActionModule(ActionBase):
             plan = plan_from_options(options)
         except PlanError as error:
             candidates = [candidate.to_dict() for candidate in error.candidates]
-            raise AnsibleActionFail(str(error), result={"candidates": candidates}) from None
+            # returned, not raised: failed_when has a say in what is returned only
+            result.update(failed=True, changed=False, msg=str(error), candidates=candidates)
+            return result
         except GpuserveError as error:
             raise AnsibleActionFail(str(error)) from None
         result.update(changed=False, plan=plan)

@@ -48,7 +48,7 @@ def render_page(
         view = read_plan(plan)
         cards = cards_of(view, gpus or (), own_pids or ())
         names = _card_names(gpus or ())
-        body = _failed(view, names) if view.error else _planned(view, cards, names)
+        body = _failed(view) if view.error else _planned(view, cards)
     except InputError as error:
         raise InputError(f"plan_html: {error}") from None
     over = el("div", " · ".join(word for word in ("Plan", plain(host), names) if word), class_="over")
@@ -94,7 +94,7 @@ def _card_names(gpus: Sequence[Any]) -> str:
 # ---------------------------------------------------------------- a plan
 
 
-def _planned(view: View, cards: list[CardMemory], names: str) -> Html:
+def _planned(view: View, cards: list[CardMemory]) -> Html:
     plan = view.plan
     parts = [
         el("h1", view.model),
@@ -150,26 +150,29 @@ def _list(title: str, sentences: Sequence[str], class_: str) -> Optional[Html]:
 def _memory(view: View, cards: list[CardMemory]) -> Optional[Html]:
     if not cards:
         return None
+    used = [card for card in cards if card.usable or not view.on_cards]
+    shares = {f"{card.usable / card.total:.0%}" for card in used if card.total}
+    most = f" ({shares.pop()} of a card)" if len(shares) == 1 else ""
+    limit = (
+        f"The dashed line is what vLLM may use{most}; what lies beyond is left for CUDA itself and for what the cards "
+        "exchange."
+    )
+    return section(
+        "Memory of each card" if view.on_cards else "Memory of each rank",
+        el("p", "Predicted, in GiB. ", limit if view.on_cards else "", class_="soft"),
+        legend(used or cards),
+        _bars(cards),
+    )
+
+
+def _bars(cards: Sequence[CardMemory]) -> Html:
     scale = max(card.span for card in cards)
     made = []
     for card in cards:
         usable = f"usable {gib(card.usable)} of {gib(card.total)} GiB" if card.usable else f"{gib(card.total)} GiB"
         title = el("span", el("b", card.label), f" {card.note}")
         made.append(el("div", el("div", title, el("span", usable), class_="card-head"), bar(card, scale)))
-    share = number(view.prediction, "gpu_memory_utilization")
-    most = "" if share is None else f" (at most {share:.0%} of a card)"
-    limit = (
-        f"The dashed line is what vLLM may use{most}; what lies beyond is left for CUDA itself and for what the cards "
-        "exchange."
-    )
-    heading = "Memory of each card" if view.on_cards else "Memory of each rank"
-    used = [card for card in cards if card.usable or not view.on_cards]
-    return section(
-        heading,
-        el("p", "Predicted, in GiB. ", limit if view.on_cards else "", class_="soft"),
-        legend(used or cards),
-        el("div", *made, class_="cards"),
-    )
+    return el("div", *made, class_="cards")
 
 
 # ---------------------------------------------------------------- candidates
@@ -189,7 +192,7 @@ def _candidates(view: View) -> Optional[Html]:
     if not view.rows:
         return None
     columns = [c for c in COLUMNS if any(row.fits and row.number(c[1]) is not None for row in view.rows)]
-    bars = {id(row): of_prediction(row.prediction, row.shape) for row in view.rows if view.on_cards and _drawn(row)}
+    bars = {id(row): of_prediction(row.prediction, row.shape) for row in view.rows if not view.error and _drawn(row)}
     scale = max((card.span for card in bars.values() if card.total), default=0)
     head = [el("th", "Candidate"), el("th", "fits")]
     head += [el("th", title, class_="n") for title, *_rest in columns]
@@ -208,10 +211,11 @@ def _candidates(view: View) -> Optional[Html]:
         if bars:
             card = bars.get(id(row))
             cells.append(el("td", bar(card, scale, small=True) if card else "", class_="memory"))
-        rows.append(Html("\n") + el("tr", *cells, el("td", why, class_="why"), class_="chosen" if row.chosen else None))
-    table = el("table", el("thead", el("tr", *head, el("th", "why"))), el("tbody", *map(Html, rows)),
+        cells.append(el("td", why, class_="why"))
+        rows.append(join(Html("\n"), el("tr", *cells, class_="chosen" if row.chosen else None)))
+    table = el("table", el("thead", el("tr", *head, el("th", "why"))), el("tbody", *rows),
                class_="candidates stack")  # fmt: skip
-    notes = ["Figures of a range of shapes are those of its first."] if len(rows) < len(view.rows) else []
+    notes = ["Figures of a range of shapes are those of its first."] if columns and len(rows) < len(view.rows) else []
     notes += speed_note(view.rows)
     return section("Candidates", table, el("p", " ".join(notes), class_="soft") if notes else None)
 
@@ -265,11 +269,24 @@ def _meaning(view: View) -> Html:
     )
 
 
-def _failed(view: View, names: str) -> Html:
-    return join(
+def _failed(view: View) -> Html:
+    """What a card would have to hold in each arrangement that was weighed, against what it can."""
+    cards = []
+    for group in grouped(view.rows):
+        if _drawn(group[0]):
+            note = TOPOLOGIES.get(group[0].topology, group[0].topology).lower()
+            cards.append(of_prediction(group[0].prediction, shape_of(group), note=note))
+    need = section(
+        "What a card would have to hold",
+        el("p", "Predicted, in GiB. The dashed line is what vLLM may use of a card.", class_="soft"),
+        legend(cards),
+        _bars(cards),
+    )
+    parts = [
         el("h1", "Nothing fits"),
         section("Why", el("p", view.error), class_="bad"),
         _list("Advice", view.words("advice"), "note"),
+        need if cards else None,
         _candidates(view),
-        el("p", "Bars that reach beyond the dashed line need more than vLLM may use of a card.", class_="soft"),
-    )
+    ]
+    return join(*parts)

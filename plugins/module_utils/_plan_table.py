@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module is PRIVATE to the collection.
-"""A plan as text that a person reads in a terminal: at most 100 columns, nothing but plain characters."""
+"""A plan as text that a person reads in a terminal: within 100 columns as show_text indents it, plain characters."""
 
 from __future__ import annotations
 
 import textwrap
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_view import (
@@ -29,7 +29,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_view impo
     speed_note,
 )
 
-WIDTH = 100
+WIDTH = 98  # show_text puts two more before each line
 
 
 def render_plan(plan: Any) -> str:
@@ -41,7 +41,7 @@ def render_plan(plan: Any) -> str:
     blocks = [_head(view), _candidates(view), _why(view)]
     if not view.error:
         blocks += [_sentences("Reason", [plain(view.plan.get("reason") or "")])]
-    blocks += [_sentences("Advice", view.words("advice"))]
+    blocks += [_sentences("Advice", view.words("advice"), "  - ")]
     if not view.error:
         blocks += [_instances(view), _memory(view)]
     blocks += [_sentences("Warnings", view.words("warnings"), "  ! ")]
@@ -102,7 +102,7 @@ def _candidates(view: View) -> list[str]:
     if not view.rows:
         return []
     groups = grouped(view.rows)
-    columns = [
+    columns: list[tuple[str, Callable[[Row], str]]] = [
         ("", lambda r: ">" if r.chosen else ""),
         ("topology", lambda r: r.topology),
         ("shape", lambda r: ""),
