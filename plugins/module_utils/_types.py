@@ -11,31 +11,77 @@ where one it needs is missing or has the wrong type. Sizes are bytes, lengths ar
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "half": 2, "float": 4, "float32": 4}
+LARGEST = 1 << 63
 
 
-def _need(data: Mapping[str, Any], key: str, what: str, kind: type = object) -> Any:
-    if not isinstance(data, Mapping):
-        raise InputError(f"{what}: a dictionary is needed, got {type(data).__name__}")
-    if key not in data:
+def _need(data: Mapping[str, Any], key: str, what: str) -> Any:
+    _mapping(data, what)
+    if data.get(key) is None:
         raise InputError(f"{what}: key {key!r} is missing")
-    value = data[key]
-    if kind is int:
-        try:
-            return int(value)
-        except (TypeError, ValueError) as exc:
-            raise InputError(f"{what}: {key} must be a whole number, got {value!r}") from exc
+    return data[key]
+
+
+def _mapping(data: Any, what: str) -> None:
+    if not isinstance(data, Mapping):
+        raise InputError(f"{what}: a dictionary is needed, got {_short(data)}")
+
+
+def _short(value: Any) -> str:
+    """A value for a message; of what may be long, only its type."""
+    return repr(value)[:60] if isinstance(value, (str, int, float, type(None))) else type(value).__name__
+
+
+def _whole(value: Any, what: str) -> int:
+    """A whole number, also one that a template made text."""
+    number: Any = None
+    if isinstance(value, str) and len(value) < 40 and value.strip().lstrip("-").isascii():
+        number = int(value) if value.strip().lstrip("-").isdigit() and value.count("-") < 2 else None
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
+        number = int(value) if value == int(value) else None
+    if number is None or abs(number) > LARGEST:
+        raise InputError(f"{what} must be a whole number, got {_short(value)}")
+    return int(number)
+
+
+def _convert(value: Any, kind: str, what: str) -> Any:
+    """The value as a field's annotation wants it."""
+    if kind in ("int", "Optional[int]"):
+        return _whole(value, what)
+    if kind in ("str", "Optional[str]"):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):  # YAML reads 9.0 as a number
+            return str(value)
+        if not isinstance(value, str):
+            raise InputError(f"{what} must be text, got {_short(value)}")
+    elif kind == "bool":
+        if not isinstance(value, bool):
+            raise InputError(f"{what} must be true or false, got {_short(value)}")
+    elif kind.startswith("dict"):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{what} must be a dictionary, got {_short(value)}")
+        return dict(value)
+    elif kind.startswith("tuple"):
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"{what} must be a list, got {_short(value)}")
+        return tuple(value)
     return value
 
 
-def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {f.name for f in fields(cls)}
-    return {k: v for k, v in data.items() if k in names}
+def _fields(cls: Any, data: Any, what: str) -> dict[str, Any]:
+    """What ``data`` says of the fields of ``cls``, each of its type; null counts as not said."""
+    _mapping(data, what)
+    out = {}
+    for f in fields(cls):
+        if data.get(f.name) is not None:
+            out[f.name] = _convert(data[f.name], str(f.type), f"{what}.{f.name}")
+        elif f.default is MISSING and f.default_factory is MISSING:
+            raise InputError(f"{what}: key {f.name!r} is missing")
+    return out
 
 
 # ---------------------------------------------------------------- probe
@@ -79,27 +125,25 @@ class Gpu:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Gpu:
-        what = f"gpus[{data.get('index', '?') if isinstance(data, Mapping) else '?'}]"
-        kw = _known(cls, data) if isinstance(data, Mapping) else {}
-        for key in ("index", "memory_total_bytes"):
-            kw[key] = _need(data, key, what, int)
-        kw["memory_reserved_bytes"] = int(data.get("memory_reserved_bytes") or 0)
-        free = data.get("memory_free_bytes")
-        if free is None:
-            free = kw["memory_total_bytes"] - kw["memory_reserved_bytes"]
-        kw["memory_free_bytes"] = int(free)
-        kw["name"] = str(_need(data, "name", what))
-        kw["uuid"] = str(data.get("uuid") or "")
-        kw["compute_capability"] = str(data.get("compute_capability") or "")
+        what = f"gpus[{_short(data.get('index', '?'))}]" if isinstance(data, Mapping) else "gpus"
+        _mapping(data, what)
         mode = data.get("mig_mode")
-        if isinstance(mode, bool):
-            mode = "enabled" if mode else "disabled"
-        kw["mig_mode"] = str(mode or "unsupported")
-        kw["mig_devices"] = tuple(MigDevice(**_known(MigDevice, m)) for m in data.get("mig_devices") or ())
-        kw["processes"] = tuple(data.get("processes") or ())
-        kw["health"] = data.get("health") or {"verdict": "ok", "reasons": []}
-        for key in ("pcie_gen", "pcie_width", "ecc", "nvlink"):
-            kw[key] = data.get(key) or {}
+        given = {
+            "uuid": "",
+            "memory_reserved_bytes": 0,
+            **{k: v for k, v in data.items() if v is not None},
+            "mig_mode": {True: "enabled", False: "disabled"}[mode] if isinstance(mode, bool) else mode,
+        }
+        if data.get("memory_free_bytes") is None:
+            total, reserved = _need(data, "memory_total_bytes", what), given["memory_reserved_bytes"]
+            given["memory_free_bytes"] = _whole(total, f"{what}.memory_total_bytes") - _whole(
+                reserved, f"{what}.memory_reserved_bytes"
+            )
+        kw = _fields(cls, given, what)
+        devices = kw.get("mig_devices") or ()
+        kw["mig_devices"] = tuple(MigDevice(**_fields(MigDevice, m, f"{what}.mig_devices")) for m in devices)
+        if not kw.get("health"):
+            kw.pop("health", None)
         return cls(**kw)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,10 +163,14 @@ class Link:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Link:
-        p2p = data.get("p2p", False)
+        _mapping(data, "links")
+        p2p = data.get("p2p")
         if isinstance(p2p, str):
             p2p = p2p.strip().lower() in ("ok", "true", "yes")
-        return cls(int(data.get("nvlink_count") or 0), bool(p2p), str(data.get("path") or "SYS"))
+        kw = _fields(cls, {**data, "p2p": p2p}, "links")
+        if kw.get("nvlink_count", 0) < 0:
+            raise InputError(f"links.nvlink_count is {kw['nvlink_count']}: it must be 0 or more")
+        return cls(**kw)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -172,9 +220,7 @@ class KvGroup:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> KvGroup:
-        kw = _known(cls, data)
-        kw["kind"] = str(_need(data, "kind", "model.kv_layout"))
-        kw["layers"] = _need(data, "layers", "model.kv_layout", int)
+        kw = _fields(cls, data, "model.kv_layout")
         kw.setdefault("v_head_dim", kw.get("head_dim", 0))
         return cls(**kw)
 
@@ -229,15 +275,11 @@ class Model:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Model:
-        kw = _known(cls, data) if isinstance(data, Mapping) else {}
-        for key in ("architecture", "dtype"):
-            kw[key] = str(_need(data, key, "model"))
-        for key in ("weight_bytes", "layers", "heads", "kv_heads", "head_dim", "vocab_size", "max_position_embeddings"):
-            kw[key] = _need(data, key, "model", int)
-        kw["kv_layout"] = tuple(KvGroup.from_dict(g) for g in data.get("kv_layout") or ())
+        kw = _fields(cls, data, "model")
+        kw["kv_layout"] = tuple(KvGroup.from_dict(g) for g in kw.get("kv_layout") or ())
         for key in ("tasks", "warnings"):
-            if data.get(key) is not None:
-                kw[key] = tuple(data[key])
+            if not all(isinstance(item, str) for item in kw.get(key, ())):
+                raise InputError(f"model.{key} must be a list of text")
         return cls(**kw)
 
     def to_dict(self) -> dict[str, Any]:
@@ -274,16 +316,13 @@ class Instance:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Instance:
         what = "plan.instances"
-        uuids = list(data.get("gpu_uuids") or ())
-        cards = tuple(Card(int(i), uuids[n] if n < len(uuids) else "") for n, i in enumerate(_need(data, "gpus", what)))
-        return cls(
-            str(_need(data, "name", what)),
-            cards,
-            _need(data, "port", what, int),
-            dict(data.get("env") or {}),
-            tuple(data.get("args") or ()),
-            str(data.get("host") or "127.0.0.1"),
+        gpus = _convert(_need(data, "gpus", what), "tuple", f"{what}.gpus")
+        uuids = _convert(data.get("gpu_uuids") or (), "tuple", f"{what}.gpu_uuids")
+        kw = _fields(cls, {**data, "env": data.get("env") or {}, "args": data.get("args") or (), "cards": gpus}, what)
+        kw["cards"] = tuple(
+            Card(_whole(i, f"{what}.gpus"), str(uuids[n]) if n < len(uuids) else "") for n, i in enumerate(gpus)
         )
+        return cls(**kw)
 
     def to_dict(self) -> dict[str, Any]:
         return {
