@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 from typing import Any
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._planner import plan_from_options
 
-FIXTURES = os.path.join(os.path.dirname(__file__), "..", "..", "..", "fixtures", "plans")
+ALL_FIXTURES = os.path.join(os.path.dirname(__file__), "..", "..", "..", "fixtures")
+FIXTURES = os.path.join(ALL_FIXTURES, "plans")
 GIB = 1024**3
 # name -> (card name, NVML total, reserved)
 CARDS = {
@@ -21,6 +24,11 @@ CARDS = {
     "5090": ("NVIDIA GeForce RTX 5090", 34190917632, 524288000),
     "4090": ("NVIDIA GeForce RTX 4090", 25757220864, 419430400),
     "3060": ("NVIDIA GeForce RTX 3060", 12884901888, 314572800),
+    "3090": ("NVIDIA GeForce RTX 3090", 25769803776, 314572800),
+    "l40s": ("NVIDIA L40S", 48305799168, 650117120),
+    "a100": ("NVIDIA A100 80GB PCIe", 85899345920, 618659840),
+    "a100-sxm": ("NVIDIA A100-SXM4-80GB", 85899345920, 618659840),
+    "b200": ("NVIDIA B200", 192265846784, 838860800),
     "h200": ("NVIDIA H200", 150754820096, 644939776),
     "h100": ("NVIDIA H100 80GB HBM3", 85520809984, 629145600),
 }
@@ -35,6 +43,39 @@ def model(name: str, **changes: Any) -> dict[str, Any]:
     out: dict[str, Any] = copy.deepcopy(load("models.json")[name])
     out.update(changes)
     return out
+
+
+@functools.cache
+def _read_fixture(name: str) -> dict[str, Any]:
+    return read_model(os.path.join(ALL_FIXTURES, "models", name), name=name).to_dict()
+
+
+def real(name: str, **changes: Any) -> dict[str, Any]:
+    """A model as its real config.json describes it, without weights."""
+    out = copy.deepcopy(_read_fixture(name))
+    out.update(changes)
+    return out
+
+
+def qwen3_32b_w4a16() -> dict[str, Any]:
+    """Qwen3-32B with 4-bit weights in groups of 128: its config.json's numbers, the size its tensors add up to."""
+    hidden, inner, layers, heads, kv_heads, dim, vocab = 5120, 25600, 64, 64, 8, 128, 151936
+    linear = layers * hidden * (2 * heads * dim + 2 * kv_heads * dim + 3 * inner)
+    size = int(linear * (4 + 20 / 128) / 8) + 2 * vocab * hidden * 2  # a scale of 16 and a zero point of 4 bits a group
+    return {
+        "name": "qwen3-32b-w4a16", "architecture": "Qwen3ForCausalLM", "dtype": "bfloat16", "weight_bytes": size,
+        "layers": layers, "heads": heads, "kv_heads": kv_heads, "head_dim": dim, "vocab_size": vocab,
+        "max_position_embeddings": 40960, "hidden_size": hidden, "intermediate_size": inner, "quantization": "awq",
+        "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128},
+        "config": {"model_type": "qwen3"},
+    }  # fmt: skip
+
+
+def thirds() -> dict[str, Any]:
+    """A model of the size of Llama-3.1-8B that three and six cards can share as well."""
+    layout = [{"kind": "full", "layers": 32, "kv_heads": 12, "head_dim": 128, "v_head_dim": 128}]
+    sizes = {"heads": 36, "kv_heads": 12, "intermediate_size": 14208, "hidden_size": 4608}
+    return {**model("llama-3.1-8b", kv_layout=layout, **sizes), "name": "thirds"}
 
 
 def cards(*kinds: str, **changes: Any) -> list[dict[str, Any]]:
