@@ -1,0 +1,69 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The published formulas, each given the true size of the checkpoint's files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Mapping, Optional
+
+from ansible_collections.gpuserve.inference.benchmarks.planner.asks import answer
+from ansible_collections.gpuserve.inference.benchmarks.planner.formulas import (
+    GpuStack,
+    Kaito,
+    RuleOfThumb,
+    full_attention_token_bytes,
+    text_part,
+)
+from ansible_collections.gpuserve.inference.benchmarks.planner.rows import MODELS
+
+NO_SIZE = "the checkpoint's size is not known"
+NO_HEADS = "the config names no attention heads"
+
+
+def config_of(model: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((MODELS / model / "config.json").read_text(encoding="utf-8"))
+    return data
+
+
+def rule_of_thumb(ask: Mapping[str, Any], files: Optional[int]) -> dict[str, Any]:
+    if not files:
+        return answer(error=NO_SIZE)
+    token = full_attention_token_bytes(config_of(ask["model"]))
+    if token is None:
+        return answer(weights=files / ask["tp"], error=NO_HEADS)
+    tokens = RuleOfThumb.tokens(files, token, ask["memory"], ask["utilization"], ask["tp"])
+    return answer(files / ask["tp"], tokens, token * ask["length"] / ask["tp"], tokens >= ask["length"])
+
+
+def gpustack(ask: Mapping[str, Any], files: Optional[int]) -> dict[str, Any]:
+    if not files:
+        return answer(error=NO_SIZE)
+    return answer(fits=GpuStack.fits(files, ask["memory"], ask["utilization"], ask["tp"]))
+
+
+def kaito(ask: Mapping[str, Any], files: Optional[int]) -> dict[str, Any]:
+    if not files:
+        return answer(error=NO_SIZE)
+    config, cards = config_of(ask["model"]), int(ask["tp"])
+    token = Kaito.token_bytes(config)
+    if token is None:
+        return answer(weights=files * Kaito.GROWTH / cards, error=NO_HEADS)
+    latent = bool(text_part(config).get("kv_lora_rank"))
+    memory, utilization, length = ask["memory"], ask["utilization"], int(ask["length"])
+    needed = Kaito.cards_needed(files, token, length, memory, utilization, cards)
+    return answer(
+        weights=files * Kaito.GROWTH / cards,
+        tokens=Kaito.tokens(files, token, memory, utilization, cards, latent),
+        request=token * length / (1 if latent else cards),
+        fits=needed is not None and needed <= cards,
+    )
+
+
+PUBLISHED: dict[str, Callable[[Mapping[str, Any], Optional[int]], dict[str, Any]]] = {
+    "rule of thumb": rule_of_thumb,
+    "GPUStack": gpustack,
+    "KAITO": kaito,
+}
