@@ -127,15 +127,14 @@ def estimated_card(
         return None
     found = re.match(r"(\d+)\.(\d+)", compute_capability)
     capability = (int(found.group(1)), int(found.group(2))) if found else (8, 6)
-    rate = _TENSOR_RATE.get(capability, _TENSOR_RATE_ELSE)
-    if "geforce" in name.lower() and rate == _TENSOR_RATE_ELSE:
-        rate //= 2
-    fp16 = rate * cores * sm_clock_mhz * 1e6 / 1e12
-    if fp16 <= 0:  # the cards of the table have 70 to 400 operations a byte; the low end is the safe one
-        fp16 = 0.07 * memory_clock_mhz * 2 * memory_bus_bits / 8 / 1000
     bandwidth = memory_clock_mhz * 2 * memory_bus_bits / 8 / 1000
-    fp8 = 2 * fp16 if capability >= (8, 9) else 0.0
-    fp4 = 4 * fp16 if capability >= (10, 0) else 0.0
+    geforce = "geforce" in name.lower()
+    half = 2 if geforce and capability not in _TENSOR_RATE else 1  # accumulating in 32-bit floats
+    full = _TENSOR_RATE.get(capability, _TENSOR_RATE_ELSE) * cores * sm_clock_mhz / 1e6
+    if full <= 0:  # the cards of the table do 70 to 400 operations a byte: the low end is the safe one
+        full = 0.07 * bandwidth * half
+    fp8 = 2 * full / half if capability >= (8, 9) else 0.0
+    fp4 = 4 * full if capability >= (10, 0) else 0.0
     return CardData(
-        name, bandwidth, fp16, fp8, 2 * fp16, fp4, pcie_gen, pcie_lanes, 0.0, "geforce" not in name.lower(), True
+        name, bandwidth, full / half, fp8, 2 * full, fp4, pcie_gen, pcie_lanes, 0.0, not geforce, estimated=True
     )

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol, Union
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._cards import CardData, card_data
-from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import KvPlan
 from ansible_collections.gpuserve.inference.plugins.module_utils._speed_links import LINKS, all_reduce_ms
 from ansible_collections.gpuserve.inference.plugins.module_utils._speed_work import ModelWork, model_work, tflops
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
@@ -27,8 +26,15 @@ STREAM_SHARE = 0.8  # of the data sheet's memory bandwidth
 COMPUTE_SHARE = 0.6  # of the data sheet's dense TFLOPS
 STEP_MS = 0.3  # scheduling, launch and sampling of a step
 LAYER_MS = 0.019  # the gaps between a layer's kernels
+MOE_LAYER_MS = 0.045  # routing, sorting by expert and gathering again, on top
 SEQUENCE_MS = 0.010  # scheduling, sampling and detokenising of one sequence's token
 ANSWER_MS = 7.0  # HTTP, tokenising and the first answer of a request
+
+
+class HoldsRequests(Protocol):
+    """What is needed of a KvPlan: how many requests of a length so many bytes hold."""
+
+    def concurrency(self, kv_bytes: int, length: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Engine:
 
     @property
     def fixed_ms(self) -> float:
-        return STEP_MS + LAYER_MS * self.work.layers
+        return STEP_MS + LAYER_MS * self.work.layers + MOE_LAYER_MS * self.work.moe_layers
 
     def decode_ms(self, batch: float, context: float) -> float:
         work, tp = self.work, self.tp
@@ -118,7 +124,7 @@ def predict_speed(
     concurrency: float,
     input_tokens: int,
     output_tokens: int,
-    kv_plan: Optional[KvPlan] = None,
+    kv_plan: Optional[HoldsRequests] = None,
     kv_bytes: int = 0,
     max_num_seqs: int = 256,
     max_num_batched_tokens: int = 8192,

@@ -5,7 +5,7 @@
 # This module is PRIVATE to the collection.
 """What one all-reduce costs, by the link that joins the cards: a latency, and bytes over what the link carries.
 
-Every constant comes from published measurements of all-reduces alone, none from a serving benchmark.
+Constants are medians of published measurements, of all-reduces alone where there are any.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LinkCost:
 
 
 COSTS = {
-    # vLLM's one-shot kernel on H100: 8.7 to 9.5 us up to 32 KB for 2, 4 and 8 cards (sglang #2904); on B300 7 to 9 us up
+    # vLLM's one-shot kernel on H100: 8.7 to 9.5 us up to 32 KB for 2, 4, 8 cards (sglang #2904); B300: 7 to 9 us up
     # to 256 KB (vllm #37756). Share: A100 208 of 300 GB/s (nccl-tests #178), H100 370 of 450 (nccl-tests #212), B300
     # about 600 of 900 (vllm #37756).
     NVLINK: LinkCost(0.009, 0.0, 0.0, 0.7),
@@ -37,9 +37,10 @@ COSTS = {
     # #36), 22 to 41 of 63 with eight RTX PRO 6000.
     PCIE_P2P: LinkCost(0.009, 0.0, 0.015, 0.6),
     # Staged through host memory: 17 to 20 us NCCL in a graph (sglang #22734), 42 us for eight 4090 (nccl #1530). Share:
-    # the prefill differences of two 3090 and two 5090 with peer access on and off give 5 of 31.5 GB/s and 13 of 63
-    # (club-3090 #702, #873); two A100 sockets reach 20 of 31.5 (nccl-tests #178).
-    PCIE: LinkCost(0.020, 0.0035, 0.0, 0.25),
+    # the median of what prefill with and without peer access or NVLink gives, in GB/s: 5 of 31.5 and 13 of 63
+    # (club-3090 #702, #873), 2 of 31.5 (vllm #6955), 1 of 31.5 (databasemart's 4090), 2 of 7.9 (reddit 1kkvqti), and of
+    # nccl-tests between sockets: 20 of 31.5 (nccl-tests #178).
+    PCIE: LinkCost(0.020, 0.0035, 0.0, 0.18),
 }
 
 

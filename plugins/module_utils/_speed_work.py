@@ -86,12 +86,13 @@ def model_work(model: Model, kv_element_bytes: int = 0) -> ModelWork:
         body = max(total - unread - (0.0 if model.tie_word_embeddings else head), 0.0)
     else:  # an index names no tensors' sizes: all but the tables
         body = max(total - head - (0.0 if model.tie_word_embeddings else table), 0.0)
-        experts = 0.95 * body if model.experts else 0.0  # attention is a small share of such a model
+        experts = _expert_share(model) * body
     routed = min(max(model.experts_per_token, 1) / model.experts, 1.0) if experts and model.experts else 1.0
     scale = _bytes_a_parameter(model, body)
     expert_scale = MXFP4_BYTES if model.quantization == "mxfp4" else scale
     dense_scale = float(elem) if model.quantization == "mxfp4" else scale
-    moe_layers = model.layers if experts else 0
+    one_layer = 3.0 * model.experts * width * (model.moe_intermediate_size or model.intermediate_size)
+    moe_layers = min(max(round(experts / expert_scale / one_layer), 1), model.layers) if experts and one_layer else 0
     latent = model.config.get("kv_lora_rank")
     return ModelWork(
         dense_bytes=body - experts + head,
@@ -108,6 +109,15 @@ def model_work(model: Model, kv_element_bytes: int = 0) -> ModelWork:
         kv_element_bytes=kv_element_bytes or elem,
         latent=latent if isinstance(latent, int) else 0,
     )
+
+
+def _expert_share(model: Model) -> float:
+    """Of the weights between the tables, by the dimensions; some of the first layers may be dense."""
+    if not model.experts:
+        return 0.0
+    size = 3.0 * model.layers * model.experts * model.width * (model.moe_intermediate_size or model.intermediate_size)
+    tables = model.vocab_size * model.width * (1 if model.tie_word_embeddings else 2)
+    return min(size / max(model.parameters - tables, 1), 0.97) if model.parameters else 0.95
 
 
 def _bytes_a_parameter(model: Model, body: float) -> float:

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Measured and published speeds of tests/truth/speed, and what the roofline says of the same cases.
+
+A file of rows: {"about", "source", "rows": [{"model", "card", "tp", "replicas", "link", "concurrency", "input_tokens",
+"output_tokens", "tpot_ms_p50", "ttft_ms_p50", "e2e_ms_p50", "output_tokens_per_s", "vllm_version"}]}. ``model`` is a
+directory of tests/fixtures/models or a name of models.json; ``concurrency`` counts over all replicas; figures
+that were not taken are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._cards import pcie_gb_s
+from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
+from ansible_collections.gpuserve.inference.plugins.module_utils._speed import SpeedPrediction, predict_replicas
+from ansible_collections.gpuserve.inference.plugins.module_utils._speed_work import model_work
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
+
+TESTS = Path(__file__).resolve().parents[3]
+MODELS = TESTS / "fixtures" / "models"
+TRUTH = TESTS / "truth" / "speed"
+METRICS = {  # name in the files: (field of the prediction, is more better?)
+    "tpot_ms_p50": ("tpot_ms", False),
+    "ttft_ms_p50": ("ttft_ms", False),
+    "e2e_ms_p50": ("e2e_ms", False),
+    "tpot_ms": ("tpot_ms", False),
+    "e2e_ms": ("e2e_ms", False),
+    "output_tokens_per_s": ("output_tokens_per_s", True),
+    "requests_per_s": ("requests_per_s", True),
+}
+
+
+@cache
+def truth(name: str) -> dict[str, Any]:
+    return json.loads((TRUTH / name).read_text())
+
+
+@cache
+def fixture_model(name: str, quantization: str = "") -> Model:
+    directory = MODELS / name
+    if not quantization:
+        return read_model(str(directory), allow_unknown=True)
+    config = json.loads((directory / "config.json").read_text())
+    return config_model(json.dumps({**config, "quantization_config": json.loads(quantization)}))
+
+
+@cache
+def config_model(text: str) -> Model:
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "config.json").write_text(text)
+        return read_model(directory, allow_unknown=True)
+
+
+def model_of(name: str) -> Model:
+    stated = truth("models.json")["models"].get(name)
+    if stated is None:
+        return fixture_model(name)
+    if "fixture" in stated:
+        return fixture_model(stated["fixture"], json.dumps(stated.get("quantization_config")))
+    return config_model(json.dumps(stated["config"]))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """As much of a KvPlan as the prediction asks for, where only the card's memory is known."""
+
+    bytes_per_token: float
+
+    def concurrency(self, kv_bytes: int, length: int) -> float:
+        return kv_bytes / (self.bytes_per_token * length)
+
+
+def predicted(model: Model, case: dict[str, Any], candidate: dict[str, Any]) -> SpeedPrediction:
+    given: dict[str, Any] = {
+        key: case[key] for key in ("max_num_seqs", "max_num_batched_tokens", "kv_element_bytes") if key in case
+    }
+    given.setdefault("max_num_seqs", 1024)
+    if "pcie" in case:
+        given["pcie_gb_s"] = pcie_gb_s(*case["pcie"])
+    if "memory_gib" in case:  # 1.5 GiB for activations and graphs
+        tp = candidate["tp"]
+        left = (case["memory_gib"] * case["utilization"] - 1.5) * 2**30 - model.weight_bytes / tp
+        per_token = model_work(model, case.get("kv_element_bytes", 0)).kv_bytes(1, tp)
+        given.update(kv_plan=Tokens(per_token), kv_bytes=int(max(left, 0)))
+    return predict_replicas(
+        model,
+        case["card"],
+        candidate["tp"],
+        candidate.get("replicas", 1),
+        link=candidate.get("link", "nvlink"),
+        concurrency=case["concurrency"],
+        input_tokens=case["input_tokens"],
+        output_tokens=case["output_tokens"],
+        **given,
+    )
