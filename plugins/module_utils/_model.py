@@ -93,6 +93,8 @@ def _read(
     if shards and not missing:
         weights = files.from_headers(shards, dtype, fields.layers, int(scheme.bits) if scheme else 0)
         explicit = any(isinstance(p.get("tie_word_embeddings"), bool) for p in (config, text))
+        if not weights.weight_bytes:
+            raise ModelError(f"{directory}: {', '.join(shards):.200} hold no weights; download them again")
         if tied and weights.has_lm_head and not explicit:
             tied = False  # the class ties by default, the checkpoint says otherwise; vLLM believes the checkpoint
     else:

@@ -127,8 +127,7 @@ def check_number(name: str, value: Any, prefix: str = "config.json: ") -> None:
         whole(value, prefix + name, span)
         return
     for entry in value:
-        if entry is not None:
-            whole(entry, f"{prefix}{name}: each entry", span)
+        whole(entry, f"{prefix}{name}: each entry", span)
 
 
 def check_shape(config: Any, where: str) -> None:
@@ -217,7 +216,7 @@ def _check_layer_lists(text: Mapping[str, Any], layers: int, prefix: str) -> Non
             )
         for entry in entries:
             if name in ("layer_types", "layers_block_type"):
-                if entry not in LAYER_WORDS or not isinstance(entry, str):
+                if not isinstance(entry, str) or entry not in LAYER_WORDS:
                     raise ModelError(
                         f"{prefix}{name}: {short(entry)} is no kind of layer that vLLM knows (full_attention, "
                         "sliding_attention, chunked_attention, linear_attention, mamba, conv, ...); correct it"

@@ -74,7 +74,7 @@ class Fields:
                     continue
                 check_number(name, value)
                 if isinstance(value, list):  # one value a layer: Gemma-3n, Ernie-VL
-                    value = max((v for v in value if v is not None), default=None)
+                    value = max(value, default=None)
                 if value is not None:
                     return int(value)
         return default

@@ -116,6 +116,7 @@ FIELDS_AT_ODDS: list[tuple[dict[str, Any], list[str]]] = [
     ({"no_rope_layers": [1]}, ["no_rope_layers has 1 entries"]),
     ({"attn_layer_indices": [-1]}, ["attn_layer_indices: each entry is -1"]),
     ({"block_configs": [1, 2]}, ["block_configs: each entry must be an object"]),
+    ({"intermediate_size": [128, None]}, ["intermediate_size: each entry", "None"]),
     ({"num_kv_shared_layers": -2}, ["num_kv_shared_layers is -2"]),
     # multi-head latent attention
     ({**MLA, "kv_lora_rank": -1}, ["kv_lora_rank is -1"]),
@@ -381,6 +382,7 @@ HEADERS: list[tuple[str, bytes, list[str]]] = [
     ("length of 2**60", shard(TENSORS, length=2**60), ["truncated or not safetensors"]),
     ("length of 2**64 - 1", b"\xff" * 8 + bytes(64), ["truncated or not safetensors"]),
     ("length in the middle", shard(TENSORS, length=40), ["header is damaged"]),
+    ("nothing", shard({}, 0), ["hold no weights"]),
     ("no JSON", shard(b"x" * 20), ["header is damaged"]),
     ("no text", shard(b"\xff" * 20), ["header is damaged"]),
     ("a list", shard([1]), ["it must be an object, got list"]),
