@@ -121,16 +121,16 @@ def _tiles(view: View) -> Html:
     at = f"with {count(load)} under way" if load else "one stream"
     together = count(tokens * replicas) if tokens is not None and replicas and replicas > 1 else "-"
     tiles = [
-        ("Longest request", count(number(plan, "max_model_len")), "tokens", "max_model_len"),
-        ("KV cache of each", count(tokens), "tokens", "" if margin is None else f"± {margin:g} %, an instance"),
-        ("KV cache of all", together, "tokens", f"{count(replicas)} instances"),
+        ("Longest request", count(number(plan, "max_model_len")), "", "tokens, max_model_len"),
+        ("KV of an instance", count(tokens), "", "tokens" if margin is None else f"tokens ± {margin:g} %"),
+        ("KV of all", together, "", f"tokens, {count(replicas)} instances"),
         ("Requests at once", figure(number(p, "max_concurrency"), 2), "", "of full length, an instance"),
         ("Time a token", figure(speeds.number("tpot_ms"), 1), "ms", f"TPOT, {at}"),
         ("First token", figure(speeds.number("ttft_ms"), 0), "ms", f"TTFT, {at}"),
         ("Output", count(speeds.number("output_tokens_per_s")), "tokens/s", f"of all, {at}"),
     ]
     made = [
-        el("div", el("dt", name), el("dd", value, el("span", f" {unit}"), el("small", small)))
+        el("div", el("dt", name), el("dd", value, el("span", f" {unit}") if unit else None, el("small", small)))
         for name, value, unit, small in tiles
         if value != "-"
     ]
@@ -178,8 +178,8 @@ def _bars(cards: Sequence[CardMemory]) -> Html:
 # ---------------------------------------------------------------- candidates
 
 COLUMNS = (
-    ("KV tokens of an instance", "kv_cache_tokens", count, False),
-    ("KV tokens of all", "kv_cache_tokens", count, True),
+    ("KV tokens, each", "kv_cache_tokens", count, False),
+    ("KV tokens, all", "kv_cache_tokens", count, True),
     ("longest request", "max_model_len", count, False),
     ("requests at once", "max_concurrency", lambda v: figure(v, 2), False),
     ("TPOT ms", "tpot_ms", lambda v: figure(v, 1), False),
@@ -192,10 +192,12 @@ def _candidates(view: View) -> Optional[Html]:
     if not view.rows:
         return None
     columns = [c for c in COLUMNS if any(row.fits and row.number(c[1]) is not None for row in view.rows)]
+    judged = any(row.fits and row.targets is not None for row in view.rows)
     bars = {id(row): of_prediction(row.prediction, row.shape) for row in view.rows if not view.error and _drawn(row)}
     scale = max((card.span for card in bars.values() if card.total), default=0)
     head = [el("th", "Candidate"), el("th", "fits")]
     head += [el("th", title, class_="n") for title, *_rest in columns]
+    head += [el("th", "targets")] if judged else []
     head += [el("th", "memory of a card")] if bars else []
     rows = []
     for group in grouped(view.rows):
@@ -208,6 +210,8 @@ def _candidates(view: View) -> Optional[Html]:
         for title, key, text, together in columns:
             value = (row.together(key) if together else row.number(key)) if row.fits else None
             cells.append(el("td", text(value), class_="n empty" if value is None else "n", data_label=title))
+        if judged:
+            cells.append(_targets(row))
         if bars:
             card = bars.get(id(row))
             cells.append(el("td", bar(card, scale, small=True) if card else "", class_="memory"))
@@ -218,6 +222,12 @@ def _candidates(view: View) -> Optional[Html]:
     notes = ["Figures of a range of shapes are those of its first."] if columns and len(rows) < len(view.rows) else []
     notes += speed_note(view.rows)
     return section("Candidates", table, el("p", " ".join(notes), class_="soft") if notes else None)
+
+
+def _targets(row: Row) -> Html:
+    if not row.fits or row.targets is None:
+        return el("td", class_="empty")
+    return el("td", "met" if row.targets else "missed", class_="yes" if row.targets else "no", data_label="targets")
 
 
 def _yes(fits: bool) -> Html:
@@ -276,17 +286,16 @@ def _failed(view: View) -> Html:
         if _drawn(group[0]):
             note = TOPOLOGIES.get(group[0].topology, group[0].topology).lower()
             cards.append(of_prediction(group[0].prediction, shape_of(group), note=note))
-    need = section(
-        "What a card would have to hold",
-        el("p", "Predicted, in GiB. The dashed line is what vLLM may use of a card.", class_="soft"),
-        legend(cards),
-        _bars(cards),
-    )
+    need = None
+    if cards:
+        words = "Predicted, in GiB. The dashed line is what vLLM may use of a card."
+        bars = [el("p", words, class_="soft"), legend(cards), _bars(cards)]
+        need = section("What a card would have to hold", *bars)
     parts = [
         el("h1", "Nothing fits"),
         section("Why", el("p", view.error), class_="bad"),
         _list("Advice", view.words("advice"), "note"),
-        need if cards else None,
+        need,
         _candidates(view),
     ]
     return join(*parts)

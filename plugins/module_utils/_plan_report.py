@@ -34,9 +34,8 @@ def write_reports(
 ) -> tuple[bool, list[str]]:
     """HOST.json, HOST.html and, from two hosts on, index.html: whether one changed, and their paths."""
     name = file_name(host)
-    html = render_page(planned, gpus, own_pids, host)
+    wanted = {f"{name}.json": as_json(planned), f"{name}.html": render_page(planned, gpus, own_pids, host)}
     directory = os.path.abspath(os.path.expanduser(directory))
-    wanted = {f"{name}.json": as_json(planned), f"{name}.html": html}
     try:
         os.makedirs(directory, exist_ok=True)
         with _alone_in(directory):
@@ -57,8 +56,11 @@ def write_reports(
 def as_json(planned: Any) -> str:
     """The plan, or `msg` and `candidates` where nothing fits: sorted, so that the same plan is the same file."""
     view = read_plan(planned)
-    data = view.plan if not view.error else {"msg": view.error, "candidates": list(planned["candidates"])}
-    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    data = view.plan if not view.error else {"msg": view.error, "candidates": list(planned["candidates"] or ())}
+    try:
+        return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise InputError(f"plan_report: the plan holds what JSON cannot: {error}") from None
 
 
 def file_name(host: str) -> str:

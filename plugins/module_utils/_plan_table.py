@@ -35,17 +35,24 @@ WIDTH = 98  # show_text puts two more before each line
 def render_plan(plan: Any) -> str:
     """The plan as topology_plan returns it (or its failed result) as a readable text."""
     try:
-        view = read_plan(plan)
+        blocks = _blocks(read_plan(plan))
     except InputError as error:
         raise InputError(f"plan_table: {error}") from None
-    blocks = [_head(view), _candidates(view), _why(view)]
-    if not view.error:
-        blocks += [_sentences("Reason", [plain(view.plan.get("reason") or "")])]
-    blocks += [_sentences("Advice", view.words("advice"), "  - ")]
-    if not view.error:
-        blocks += [_instances(view), _memory(view)]
-    blocks += [_sentences("Warnings", view.words("warnings"), "  ! ")]
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks if block)
+
+
+def _blocks(view: View) -> list[list[str]]:
+    reason = [plain(view.plan.get("reason") or "")]
+    return [
+        _head(view),
+        _candidates(view),
+        _why(view),
+        _sentences("Reason", reason if reason[0] else []),
+        _sentences("Advice", view.words("advice"), "  - "),
+        _instances(view),
+        _memory(view),
+        _sentences("Warnings", view.words("warnings"), "  ! "),
+    ]
 
 
 def _wrap(text: str, first: str, rest: str) -> list[str]:
@@ -82,7 +89,8 @@ def _head(view: View) -> list[str]:
     if view.error:
         return ["Nothing fits", *_wrap(view.error, "  ", "  ")]
     plan = view.plan
-    lines = _wrap(f"{view.model}: {plain(plan['topology'])}, {plan.get('replicas')} x TP{_tp(view)}", "", "  ")
+    shape = f"{count(number(plan, 'replicas'))} x TP{count(number(plan, 'tensor_parallel_size'))}"
+    lines = _wrap(f"{view.model}: {plain(plan['topology'])}, {shape}", "", "  ")
     facts = [
         f"workload {plain(plan.get('workload'))}",
         f"vLLM {plain(plan.get('vllm_version'))}",
@@ -93,10 +101,6 @@ def _head(view: View) -> list[str]:
     return lines + _wrap(", ".join(facts), "  ", "  ")
 
 
-def _tp(view: View) -> Any:
-    return view.plan.get("tensor_parallel_size")
-
-
 def _candidates(view: View) -> list[str]:
     """Every one with what it would do; a range of shapes with the figures of its first."""
     if not view.rows:
@@ -104,7 +108,7 @@ def _candidates(view: View) -> list[str]:
     groups = grouped(view.rows)
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("", lambda r: ">" if r.chosen else ""),
-        ("topology", lambda r: r.topology),
+        ("topology", lambda r: _cut(r.topology, 20)),
         ("shape", lambda r: ""),
         ("fits", lambda r: "yes" if r.fits else "no"),
         ("KV tokens", lambda r: _if_fits(r, count(r.number("kv_cache_tokens")))),
@@ -114,6 +118,7 @@ def _candidates(view: View) -> list[str]:
         ("TPOT", lambda r: _if_fits(r, figure(r.number("tpot_ms"), 1))),
         ("TTFT", lambda r: _if_fits(r, figure(r.number("ttft_ms"), 0))),
         ("tok/s", lambda r: _if_fits(r, count(r.number("output_tokens_per_s")))),
+        ("targets", lambda r: _if_fits(r, {None: "-", True: "met", False: "missed"}[r.targets])),
     ]
     cells = [[title, *(text(group[0]) for group in groups)] for title, text in columns]
     cells[2][1:] = [shape_of(group) for group in groups]
@@ -121,13 +126,17 @@ def _candidates(view: View) -> list[str]:
     if sum(max(map(len, c)) + 2 for c in kept) > WIDTH:
         kept = [c for c in kept if c[0] != "topology"]  # the shape says it too
     header, *rows = zip(*kept)
-    right = [n for n, title in enumerate(header) if title not in ("", "topology", "shape", "fits")]
+    right = [n for n, title in enumerate(header) if title not in ("", "topology", "shape", "fits", "targets")]
     lines = ["Candidates", *table(header, rows, right)]
     if "KV tokens" in header:
         length = "that length" if "longest" in header else "the full length"
         note = f"KV tokens: of an instance, and of all together. At once: requests of {length} that an instance holds."
         lines += _wrap(" ".join([note, *speed_note(view.rows)]), "  ", "  ")
     return lines
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def _if_fits(row: Row, text: str) -> str:
@@ -150,8 +159,14 @@ def _instances(view: View) -> list[str]:
     for instance in view.instances:
         cards = ", ".join(plain(i) for i in sequence(instance.get("gpus"), "plan.instances.gpus")) or "CPU"
         cores = mapping(instance.get("env"), "plan.instances.env").get("VLLM_CPU_OMP_THREADS_BIND")
-        where = f"{plain(instance.get('host') or '127.0.0.1')}:{instance.get('port')}"
-        rows.append((plain(instance.get("name")), cards, where + (f" (cores {plain(cores)})" if cores else "")))
+        where = f"{plain(instance.get('host') or '127.0.0.1')}:{plain(instance.get('port'))}"
+        rows.append(
+            (
+                _cut(plain(instance.get("name")), 30),
+                _cut(cards, 40),
+                where + (f" (cores {plain(cores)})" if cores else ""),
+            )
+        )
     return ["Instances", *table(("name", "cards", "address"), rows)] if rows else []
 
 

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Mapping, Optional, Sequence
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
 GIB = 1024**3
+LARGEST = 1e18  # no byte, token or millisecond of a plan goes beyond
 # what a card's memory holds, in the order it is drawn: everything up to the graphs lies below the usable limit
 MEMORY_PARTS = (
     ("weights", "weight_bytes_per_gpu", "weights"),
@@ -44,6 +44,13 @@ class Row:
 
     def number(self, key: str) -> Optional[float]:
         return number(self.prediction, key) if self.prediction else None
+
+    @property
+    def targets(self) -> Optional[bool]:
+        """Whether the workload's targets are met; None where there are none."""
+        judged = mapping(self.prediction.get("targets"), "plan.prediction.targets").values()
+        met = [bool(mapping(t, "plan.prediction.targets").get("met")) for t in judged]
+        return all(met) if met else None
 
     def together(self, key: str) -> Optional[float]:
         """Of all replicas, where the prediction is of one."""
@@ -94,7 +101,7 @@ def read_plan(value: Any) -> View:
         return View(value, tuple(_row(c, replicas, tp) for c in sequence(value.get("candidates"), "plan.candidates")))
     if "candidates" in value and isinstance(value.get("msg"), str):
         rows = tuple(_row(c, None, None) for c in sequence(value["candidates"], "candidates"))
-        return View({}, rows, plain(value["msg"]))
+        return View({}, rows, plain(value["msg"]) or "no topology fits")
     raise InputError(_NOT_A_PLAN)
 
 
@@ -128,8 +135,8 @@ def number(data: Mapping[str, Any], key: str) -> Optional[float]:
     value = data.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise InputError(f"plan: {key} is {value!r}, a number of at least 0 is needed")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LARGEST:
+        raise InputError(f"plan: {key} is {brief(value)}, a number from 0 to {LARGEST:g} is needed")
     return value
 
 
@@ -137,7 +144,7 @@ def mapping(value: Any, what: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise InputError(f"{what}: a dictionary is needed, not {value!r:.60}")
+        raise InputError(f"{what}: a dictionary is needed, not {brief(value)}")
     return value
 
 
@@ -145,14 +152,20 @@ def sequence(value: Any, what: str) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, (list, tuple)):
-        raise InputError(f"{what}: a list is needed, not {value!r:.60}")
+        raise InputError(f"{what}: a list is needed, not {brief(value)}")
     return value
 
 
+def brief(value: Any) -> str:
+    """A value as an error shows it."""
+    text = plain(repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def plain(value: Any) -> str:
-    """Text without control characters, which would speak to a terminal or break a page, in one line."""
+    """Text in one line, without characters that steer a terminal or turn the order of the others around."""
     text = str(value).encode("utf-8", "replace").decode("utf-8")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+", " ", text)
 
 
 # ---------------------------------------------------------------- writing values
@@ -213,7 +226,7 @@ def _alike(one: Row, other: Row) -> bool:
         return False
     if one.why == other.why:
         return one.tp == other.tp
-    if " GiB" in one.why:  # a shortfall is told exactly
+    if " GiB" in one.why or (one.fits and one.tp != other.tp):  # shortfalls and speeds are told exactly
         return False
     return _without_counts(one.why) == _without_counts(other.why)
 
@@ -226,8 +239,11 @@ def speed_note(rows: Sequence[Row]) -> list[str]:
     """What the speeds of the candidates mean, where there are any."""
     if not any(row.number(key) for row in rows for key in ("tpot_ms", "ttft_ms", "output_tokens_per_s")):
         return []
-    loads = sorted({int(n) for n in (row.number("speed_concurrency") for row in rows) if n})
+    loads = [row for row in rows if row.number("speed_concurrency")]
     if not loads:
         return ["TPOT in ms, of one stream."]
-    load = " or ".join(f"{n:,}" for n in loads) + (" request" if loads == [1] else " requests")
-    return [f"TPOT and TTFT in ms, and output tok/s of all together, with {load} under way."]
+    many = sorted({int(row.number("speed_concurrency") or 0) for row in loads})
+    text = " or ".join(f"{n:,}" for n in many) + (" request" if many == [1] else " requests")
+    length = [loads[0].number(key) for key in ("speed_input_tokens", "speed_output_tokens")]
+    text += f" of {count(length[0])} + {count(length[1])} tokens" if None not in length else ""
+    return [f"TPOT and TTFT in ms, and output tok/s of all together, with {text} under way."]
