@@ -102,8 +102,7 @@ options:
     description:
       - How vLLM learns the size of its KV cache. V(utilization) has it measure at start what O(gpu_memory_utilization)
         leaves. V(pinned) passes the bytes that surely fit, so that the number of tokens is known exactly beforehand and
-        the measuring is skipped; the cache is a little smaller for that. Of no effect on the CPU engine, whose cache is
-        always given.
+        the measuring is skipped. Of no effect on the CPU engine, whose cache is always given.
     type: str
     default: utilization
   enforce_eager:

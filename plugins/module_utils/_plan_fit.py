@@ -125,17 +125,25 @@ class Fitter:
         lowered = 0.0
         if highest < wanted:
             rank, lowered = self._rank(tp, cuda_total, highest, seqs, batched), wanted
-        key = (tp, cuda_total, rank.utilization, seqs, batched, share, lowered)
+        slack = int(max(highest - rank.utilization, 0.0) * cuda_total)
+        key = (tp, cuda_total, rank.utilization, seqs, batched, share, lowered, slack)
         if key not in self._alike:
-            self._alike[key] = self._judge(group, rank, seqs, batched, share, lowered)
+            self._alike[key] = self._judge(group, rank, seqs, batched, share, lowered, slack)
         return replace(self._alike[key], group=group)
 
     def _judge(
-        self, group: tuple[Unit, ...], rank: RankMemory, seqs: int, batched: int, share: int, lowered: float
+        self,
+        group: tuple[Unit, ...],
+        rank: RankMemory,
+        seqs: int,
+        batched: int,
+        share: int,
+        lowered: float,
+        slack: int,
     ) -> GroupFit:
         request, workload = self.request, self.request.workload
         limit = request.max_model_len or self.model.max_position_embeddings or 1 << 20
-        left = rank.kv_bytes_sure
+        left = self._sure_bytes(rank, slack)
         longest = rank.kv.longest(left, limit)
         good_len = request.max_model_len or min(limit, SHORTEST_AUTO)
         need_len = request.max_model_len or min(limit, BAREST_AUTO)
@@ -149,7 +157,8 @@ class Fitter:
         serves = roomy and needed <= left
         problem = ""
         if left <= 0:
-            parts = f"weights {gib(rank.weights)} + activations and buffers {gib(rank.overhead + rank.safety_bytes)}"
+            rest = rank.budget - rank.weights - left  # with what is held back
+            parts = f"weights {gib(rank.weights)} + activations and buffers {gib(rest)}"
             problem = f"{parts} exceed the {gib(rank.budget)} usable of a card by {gib(-left)}"
         elif not roomy:
             short = rank.kv.bytes_for(1, good_len)
@@ -171,6 +180,16 @@ class Fitter:
         return GroupFit(
             group, rank, seqs, batched, longest, starts, roomy, serves, problem, lowered, pinned if starts else 0
         )
+
+    def _sure_bytes(self, rank: RankMemory, slack: int) -> int:
+        """KV cache that is surely there.
+
+        Sized by the utilisation, vLLM takes an error of the estimate off the cache. A pinned cache stays as it is, and
+        the error goes into the free memory beyond the utilisation (``slack``), as far as there is some.
+        """
+        if self.request.kv_cache_sizing == "pinned":
+            return min(rank.kv_bytes, rank.kv_bytes_sure + slack)
+        return rank.kv_bytes_sure
 
     def auto_length(self, fits: Sequence[GroupFit]) -> int:
         """max_model_len for all replicas: the shortest of what each surely holds."""
@@ -200,7 +219,8 @@ class Fitter:
 
     def prediction(self, fits: Sequence[GroupFit], max_model_len: int, speed: Speed) -> dict[str, Any]:
         """Of one instance; where cards differ, of the weakest. Speed is that of all replicas together."""
-        weakest = min((f for f in fits if f.memory is not None), key=lambda f: f.memory.kv_bytes)  # type: ignore[union-attr]
+        able = [(f.kv_bytes, f.memory.kv_bytes, n) for n, f in enumerate(fits) if f.memory is not None]
+        weakest = fits[min(able)[2]]
         if weakest.memory is None:
             raise ValueError("a prediction needs cards whose memory was predicted")
         out = weakest.memory.prediction(max_model_len)
