@@ -32,13 +32,17 @@ class CardData:
     estimated: bool = False  # computed from clocks, not from a data sheet
 
 
-# (pattern of the whole name without "NVIDIA", data). Sources, by group:
-# Ampere GA102, Ada and Blackwell GeForce: NVIDIA's architecture white papers, appendix "GeForce RTX ... specifications"
-#   (peak FP16 tensor TFLOPS with FP32 accumulate, dense). The GeForce driver grants no peer access over PCIe.
-# Professional and data centre cards: the card's data sheet; figures printed "with sparsity" are halved.
+# (pattern of the whole name without "NVIDIA", data). Sources, NVIDIA's unless said otherwise:
+# RTX 3090, 4090, 5090: "RTX Blackwell GPU architecture" white paper, table 3 (rows "with FP32 accumulate", dense).
+# RTX 3090 Ti, A6000: "Ampere GA102 GPU architecture" white paper; RTX 4080: "Ada GPU architecture" white paper,
+#   appendix; 4080 SUPER, 5080, 5070 Ti, 5060 Ti: product pages, AI TOPS (FP4 or FP8 with sparsity) divided down.
+# RTX 6000 Ada, RTX PRO 6000: "RTX Blackwell PRO GPU architecture" white paper, table 4. Of the Server Edition the data
+#   sheet gives 1597 GB/s and 120 FP32 TFLOPS; its tensor figures are four times that, as for the Workstation Edition.
+# L4, L40, L40S, A100, H100, H200, GH200, HGX B200: data sheets; figures marked "with sparsity" are halved.
+# The GeForce driver grants no peer access over PCIe; the probe knows where a patched one does.
 _CARDS = (
     # GeForce
-    (r"rtx 3090", CardData("RTX 3090", 936.2, 71.0, 0, 284, 0, 4, 16, 112.5)),
+    (r"rtx 3090", CardData("RTX 3090", 936.2, 71.2, 0, 284, 0, 4, 16, 112.5)),
     (r"rtx 3090 ti", CardData("RTX 3090 Ti", 1008, 80.0, 0, 320, 0, 4, 16, 112.5)),
     (r"rtx 4080", CardData("RTX 4080", 716.8, 97.5, 194.9, 389.9, 0, 4, 16)),
     (r"rtx 4080 super", CardData("RTX 4080 SUPER", 736.3, 104.4, 208.9, 417.8, 0, 4, 16)),
@@ -60,7 +64,7 @@ _CARDS = (
     ),
     (
         r"rtx pro 6000 blackwell server edition",
-        CardData("RTX PRO 6000 Server", 1597, 503.8, 1007.6, 1007.6, 2015.2, 5, 16, 0, True),
+        CardData("RTX PRO 6000 Server", 1597, 480, 960, 960, 1920, 5, 16, 0, True),
     ),
     # data centre, PCIe only
     (r"l4", CardData("L4", 300, 121, 242.5, 242.5, 0, 4, 16, 0, True)),

@@ -15,7 +15,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._cards import (
 
 # name as NVML reports it, the card meant, GB/s, dense FP16 TFLOPS
 KNOWN = (
-    ("NVIDIA GeForce RTX 3090", "RTX 3090", 936.2, 71.0),
+    ("NVIDIA GeForce RTX 3090", "RTX 3090", 936.2, 71.2),
     ("NVIDIA GeForce RTX 3090 Ti", "RTX 3090 Ti", 1008, 80.0),
     ("NVIDIA GeForce RTX 4080", "RTX 4080", 716.8, 97.5),
     ("NVIDIA GeForce RTX 4080 SUPER", "RTX 4080 SUPER", 736.3, 104.4),
@@ -28,7 +28,7 @@ KNOWN = (
     ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada", 960, 364.2),
     ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "RTX PRO 6000 Workstation", 1792, 503.8),
     ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", "RTX PRO 6000 Max-Q", 1792, 438.9),
-    ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000 Server", 1597, 503.8),
+    ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000 Server", 1597, 480),
     ("NVIDIA L4", "L4", 300, 121),
     ("NVIDIA L40", "L40", 864, 181.05),
     ("NVIDIA L40S", "L40S", 864, 362.05),
