@@ -131,8 +131,8 @@ def _by_rule(f: Fields, n: int) -> list[str]:
     return ["sliding" if f.num("sliding_window") else "full"] * n
 
 
-def state_bytes(f: Fields, dtype: str) -> int:
-    """All recurrent states of one layer and sequence (vllm/model_executor/layers/mamba/mamba_utils.py)."""
+def state_parts(f: Fields, dtype: str) -> dict[str, int]:
+    """A layer's recurrent state, in parts (vllm/model_executor/layers/mamba/mamba_utils.py)."""
     size = DTYPE_BYTES.get(dtype, 2)
     named = f.get("mamba_ssm_dtype") or f.get("mamba_ssm_cache_dtype")
     if named is None and f.model_type.startswith("nemotron_h"):
@@ -141,22 +141,37 @@ def state_bytes(f: Fields, dtype: str) -> int:
     kda = f.get("linear_attn_config")
     if isinstance(kda, dict):
         heads, dim = int(kda.get("num_heads") or f.heads), int(kda.get("head_dim") or f.head_dim)
-        conv = 3 * heads * dim * (int(kda.get("short_conv_kernel_size") or 4) - 1)
-        return conv * size + heads * dim * dim * 4
+        width = int(kda.get("short_conv_kernel_size") or 4) - 1
+        return _parts(3 * heads * dim, width, size, heads * dim * dim, 4)
     if f.num("linear_num_value_heads"):
         k_heads, v_heads = f.num("linear_num_key_heads"), f.num("linear_num_value_heads")
         k_dim, v_dim = f.num("linear_key_head_dim"), f.num("linear_value_head_dim")
-        conv = (2 * k_heads * k_dim + v_heads * v_dim) * (f.num("linear_conv_kernel_dim", default=4) - 1)
-        return conv * size + v_heads * v_dim * k_dim * ssm
+        width = f.num("linear_conv_kernel_dim", default=4) - 1
+        return _parts(2 * k_heads * k_dim + v_heads * v_dim, width, size, v_heads * v_dim * k_dim, ssm)
     if f.num("conv_L_cache"):  # LFM2's short convolution
-        return f.num("conv_dim", default=f.hidden) * (f.num("conv_L_cache") - 1) * size
+        return _parts(f.num("conv_dim", default=f.hidden), f.num("conv_L_cache") - 1, size)
     shape = mamba_shape(f)
     if shape is None:  # lightning attention: MiniMax, Bailing
-        return f.heads * f.head_dim * f.head_dim * size
+        return _parts(0, 0, 0, f.heads * f.head_dim * f.head_dim, size)
     inner, heads, head_dim, groups, state, kernel = shape
     if not heads:  # Mamba 1
-        return inner * (kernel - 1) * size + inner * state * ssm
-    return (inner + 2 * groups * state) * (kernel - 1) * size + heads * head_dim * state * ssm
+        return _parts(inner, kernel - 1, size, inner * state, ssm)
+    return _parts(inner + 2 * groups * state, kernel - 1, size, heads * head_dim * state, ssm, (groups, 2 * state))
+
+
+def _parts(
+    dim: int, width: int, size: int, recurrent: int = 0, recurrent_size: int = 0, groups: tuple[int, int] = (0, 0)
+) -> dict[str, int]:
+    return {
+        "state_bytes": dim * width * size + recurrent * recurrent_size,
+        "conv_dim": dim,
+        "conv_width": width,
+        "conv_bytes": size,
+        "conv_groups": groups[0],
+        "conv_group_dim": groups[1],
+        "recurrent": recurrent,
+        "recurrent_bytes": recurrent_size,
+    }
 
 
 def mamba_shape(f: Fields) -> Optional[tuple[int, int, int, int, int, int]]:
@@ -197,7 +212,7 @@ def kv_layout(f: Fields, dtype: str) -> tuple[KvGroup, ...]:
 
 def _group(f: Fields, kind: str, layers: int, shared: int, dtype: str) -> KvGroup:
     if kind == "mamba":
-        return KvGroup("mamba", layers, state_bytes=state_bytes(f, dtype), shared_layers=shared)
+        return KvGroup("mamba", layers, shared_layers=shared, **state_parts(f, dtype))
     if f.is_mla:
         return KvGroup("mla", layers, rank=f.num("kv_lora_rank") + f.num("qk_rope_head_dim"), shared_layers=shared)
     heads, dim, v_dim = f.kv_heads, f.head_dim, f.num("v_head_dim")

@@ -40,8 +40,15 @@ class Release:
     persistent_sampler_bytes: float  # the same, but held for good
     async_scheduling: bool = True  # a second batch is in flight: sliding windows keep that much more
     block_size: int = 16
-    mla_block_size: int = 64
+    # KV cache, read in tests/truth/kv: blocks that MLA backends want, by whole compute capability and "fp8" or "auto"
+    mla_blocks: tuple[tuple[int, str, int], ...] = ()
+    hybrid_mla_block: int = 1  # blocks of MLA beside recurrent states are a multiple of this
+    null_block_reserved: int = 0  # is the pool's null block set aside before one request is asked to fit?
+    hybrid_prefix_caching: bool = False  # prefix caching is on for hybrids with states: two states a request
+    state_mode_all: bool = False  # asked for, prefix caching keeps a state a block where the model can
+    wider_windows: tuple[str, ...] = ()  # architectures whose window counts the token itself on top
     cpu_block_size: int = 128
+    cpu_kernel_block: int = 32
     cpu_max_num_batched_tokens: int = 2048
     cpu_max_num_seqs: int = 128
     min_compute_capability: tuple[int, int] = (7, 5)  # the CUDA 13 wheels carry nothing older
@@ -70,7 +77,23 @@ _R30 = replace(
     persistent_sampler_bytes=4.125,
 )
 OLDEST, NEWEST = 26, 33
-RELEASES = {m: replace(_R26 if m < 30 else _R30, minor=m) for m in range(OLDEST, NEWEST + 1)}
+
+
+def _kv_cache(release: Release, minor: int) -> Release:
+    """What each release changed in ``v1/core/kv_cache_utils.py``, ``platforms/interface.py`` and the model files."""
+    return replace(
+        release,
+        minor=minor,
+        hybrid_mla_block=1 if minor < 27 else 128,
+        state_mode_all=minor < 28,
+        hybrid_prefix_caching=minor >= 28,
+        null_block_reserved=int(minor >= 29),
+        wider_windows=() if minor < 29 else ("Cohere2",),
+        cpu_kernel_block=16 if minor < 29 else 32,
+    )
+
+
+RELEASES = {m: _kv_cache(_R26 if m < 30 else _R30, m) for m in range(OLDEST, NEWEST + 1)}
 
 
 def release_for(version: str) -> tuple[Release, Optional[str]]:

@@ -206,6 +206,10 @@ class KvGroup:
     mla: ``rank`` = kv_lora_rank + qk_rope_head_dim elements a token, one copy on every rank.
     mamba: ``state_bytes`` a sequence and layer before sharding (all states together).
     ``shared_layers`` counts layers that reuse another layer's cache and so own none.
+    ``token_bytes``: bytes a token and layer on every rank where the cache has a format of its own (sparse indexers).
+    mamba, in parts: a convolution of ``conv_dim`` channels and ``conv_width`` past tokens, of whose channels
+    ``conv_groups`` groups of ``conv_group_dim`` are copied where ranks outnumber them; and ``recurrent`` elements;
+    ``conv_bytes`` and ``recurrent_bytes`` an element.
     """
 
     kind: str
@@ -217,6 +221,14 @@ class KvGroup:
     rank: int = 0
     state_bytes: int = 0
     shared_layers: int = 0
+    token_bytes: int = 0
+    conv_dim: int = 0
+    conv_width: int = 0
+    conv_bytes: int = 0
+    conv_groups: int = 0
+    conv_group_dim: int = 0
+    recurrent: int = 0
+    recurrent_bytes: int = 0
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> KvGroup:

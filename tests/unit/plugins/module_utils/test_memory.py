@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_plan
 from ansible_collections.gpuserve.inference.plugins.module_utils._memory import (
     highest_utilization,
     margin_percent,
@@ -56,90 +55,6 @@ def test_parts_add_up_to_the_budget():
     parts = ("weight", "activation", "persistent", "cuda_graph", "non_torch", "kv_cache")
     assert sum(p[f"{part}_bytes_per_gpu"] for part in parts) == p["budget_bytes"]
     assert p["kv_cache_memory_bytes"] <= p["kv_cache_bytes_per_gpu"] < p["kv_cache_memory_bytes"] + 2 * 1024**2
-
-
-GEMMA3_27B = [
-    {"kind": "full", "layers": 10, "kv_heads": 16, "head_dim": 128},
-    {"kind": "sliding", "layers": 52, "kv_heads": 16, "head_dim": 128, "window": 1024},
-]
-GPT_OSS = [
-    {"kind": "full", "layers": 12, "kv_heads": 8, "head_dim": 64},
-    {"kind": "sliding", "layers": 12, "kv_heads": 8, "head_dim": 64, "window": 128},
-]
-
-
-@pytest.mark.parametrize(
-    ("layout", "tp", "batched", "length", "block_bytes", "blocks"),
-    [
-        # full attention: 32 layers x 16 tokens x 8 heads x (128 + 128) x 2 bytes
-        ([{"kind": "full", "layers": 32, "kv_heads": 8, "head_dim": 128}], 1, 2048, 8192, 32 * 16 * 8 * 256 * 2, 512),
-        ([{"kind": "full", "layers": 32, "kv_heads": 8, "head_dim": 128}], 2, 2048, 8192, 32 * 16 * 4 * 256 * 2, 512),
-        # more ranks than KV heads: each keeps one
-        ([{"kind": "full", "layers": 32, "kv_heads": 2, "head_dim": 128}], 4, 2048, 8192, 32 * 16 * 1 * 256 * 2, 512),
-        # 12 + 12 layers: two groups of 12; the window holds 127 + 2 x 2048 tokens while batches are in flight
-        (GPT_OSS, 1, 2048, 131072, 12 * 16 * 8 * 128 * 2, 8192 + 264 + 1),
-        # 10 + 52 layers: one group of 10 and six for the sliding ones
-        (GEMMA3_27B, 1, 2048, 131072, 10 * 16 * 16 * 256 * 2, 8192 + 6 * (320 + 1)),
-        # chunked attention starts over: no block more
-        (
-            [{"kind": "chunked", "layers": 8, "kv_heads": 8, "head_dim": 128, "window": 8192}],
-            1,
-            2048,
-            131072,
-            8 * 16 * 8 * 256 * 2,
-            768,
-        ),
-        # MLA: one latent vector on every rank, blocks of 64
-        ([{"kind": "mla", "layers": 61, "rank": 576}], 8, 8192, 65536, 61 * 64 * 576 * 2, 1024),
-        # layers that read another layer's cache own none
-        (
-            [{"kind": "full", "layers": 30, "kv_heads": 8, "head_dim": 128, "shared_layers": 10}],
-            1,
-            2048,
-            16,
-            20 * 16 * 8 * 256 * 2,
-            1,
-        ),
-    ],
-)
-def test_blocks(layout, tp, batched, length, block_bytes, blocks):
-    kv = kv_plan(make(kv_layout=layout), tp, R32, "auto", batched)
-    assert kv.bytes_per_block == block_bytes
-    assert kv.blocks_per_request(length) == blocks
-
-
-def test_mamba_states_enlarge_the_attention_block():
-    layout = [
-        {"kind": "full", "layers": 12, "kv_heads": 2, "head_dim": 256},
-        {"kind": "mamba", "layers": 36, "state_bytes": 2_150_400},
-    ]
-    kv = kv_plan(make(kv_layout=layout), 1, R32, "auto", 8192)
-    assert kv.block_size == 16 * -(-2_150_400 // (16 * 2 * 512 * 2))
-    assert kv.blocks_per_request(kv.block_size * 10) == 10 + 3  # 36 layers of state: three groups of 12
-
-
-@pytest.mark.parametrize(
-    ("changes", "dtype", "size"),
-    [
-        ({}, "auto", 2),
-        ({}, "fp8", 1),
-        ({"dtype": "float32"}, "auto", 4),
-        ({"quantization": "fp8", "quantization_config": {"kv_cache_scheme": {"num_bits": 8}}}, "auto", 1),
-        ({"quantization": "fp8", "quantization_config": {"kv_cache_scheme": {"num_bits": 8}}}, "bfloat16", 2),
-    ],
-)
-def test_kv_cache_dtype(changes, dtype, size):
-    assert kv_plan(make(**changes), 1, R32, dtype, 2048).bytes_per_block == 32 * 16 * 8 * 256 * size
-
-
-def test_longest_request_is_the_edge():
-    kv = kv_plan(make(), 1, R32, "auto", 2048)
-    room = kv.bytes_for(1, 50_000)
-    longest = kv.longest(room, 131072)
-    assert longest >= 50_000
-    assert kv.bytes_for(1, longest) <= room < kv.bytes_for(1, longest + 1)
-    assert kv.longest(room, 4096) == 4096
-    assert kv.longest(kv.bytes_per_block, 4096) == 0  # the null block alone
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""What one layer keeps on one rank: block sizes as the attention backend wants them, pages as hybrids need them.
+
+Sources in vLLM: ``get_kv_cache_spec`` of ``model_executor/layers/attention/*.py`` and ``mamba/abstract.py``, and
+``update_block_size_for_backend`` of ``platforms/interface.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Optional
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._kv_groups import LayerSpec
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases import Release
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import KvGroup, Model
+
+KERNEL_BLOCK = 16  # the smallest block of FlashAttention, FlashInfer and Triton
+
+
+@dataclass(frozen=True)
+class KvOptions:
+    kv_cache_dtype: str = "auto"
+    block_size: int = 0  # 0: the backend chooses
+    compute_capability: str = ""
+    device: str = "cuda"
+    prefix_caching: Optional[bool] = None  # None: the release's default
+
+    @property
+    def major(self) -> int:
+        """Compute capability, its whole part; Hopper's where it is not known."""
+        head = self.compute_capability.split(".")[0]
+        return int(head) if head.isdigit() else 9
+
+
+def kv_element_bytes(model: Model, kv_cache_dtype: str) -> int:
+    """``auto`` follows the model, unless its quantization brings scales for an 8-bit cache."""
+    if kv_cache_dtype.startswith("fp8"):
+        return 1
+    scheme = model.quantization_config.get("kv_cache_scheme") or model.quantization_config.get("kv_cache_quant_algo")
+    if kv_cache_dtype == "auto" and scheme:
+        return 1
+    return model.element_bytes
+
+
+def kv_layout(model: Model) -> tuple[KvGroup, ...]:
+    if model.kv_layout:
+        return tuple(model.kv_layout)
+    if "generate" not in model.tasks:
+        return ()
+    return (KvGroup("full", model.layers, model.kv_heads, model.head_dim, model.head_dim),)
+
+
+def state_bytes(group: KvGroup, tp: int) -> int:
+    """All recurrent states of a sequence in one layer, on one rank."""
+    if not group.conv_bytes and not group.recurrent_bytes:
+        return math.ceil(group.state_bytes / tp)
+    dim = group.conv_dim
+    if group.conv_groups and group.conv_groups % tp:  # every rank needs the whole groups of its heads
+        dim += (tp - group.conv_groups) * group.conv_group_dim
+    conv = dim // tp * group.conv_width * group.conv_bytes
+    return conv + group.recurrent // tp * group.recurrent_bytes
+
+
+def token_bytes(group: KvGroup, tp: int, element: int) -> int:
+    if group.token_bytes:
+        return group.token_bytes
+    if group.kind == "mla":
+        return group.rank * element  # one latent vector, a copy on every rank
+    return max(1, group.kv_heads // tp) * (group.head_dim + group.v_head_dim) * element
+
+
+def layer_specs(model: Model, tp: int, release: Release, options: KvOptions) -> tuple[int, tuple[LayerSpec, ...]]:
+    """The engine's block size, and the layers that own a cache."""
+    element = kv_element_bytes(model, options.kv_cache_dtype)
+    layout = [g for g in kv_layout(model) if g.layers > g.shared_layers]
+    attention = [g for g in layout if g.kind != "mamba"]
+    states = {g: state_bytes(g, tp) for g in layout if g.kind == "mamba"}
+    cpu = options.device == "cpu"
+    kernel = release.cpu_kernel_block if cpu else KERNEL_BLOCK
+    block = options.block_size or _backend_block(release, options, element, attention)
+    padded = 0
+    mode = _state_mode(model, release, options, bool(attention))
+    if states and attention:
+        # attention blocks grow until their page holds a state; states are padded to that page
+        one_token = _reference_token_bytes(attention, tp, element)
+        align = max(kernel, block)
+        if any(g.kind == "mla" for g in attention):
+            align = max(align, release.hybrid_mla_block)
+        largest = max(states.values())
+        if mode == "all":
+            align = math.lcm(_chunk(model), align)
+        if largest:
+            block = max(block, align * math.ceil(largest / (align * one_token)))
+            padded = block * one_token
+    specs = []
+    for group in layout:
+        layers = group.layers - group.shared_layers
+        if group.kind == "mamba":
+            page = max(padded, states[group])
+            specs.append(LayerSpec("mamba", layers, block, page, 0, {"none": 1, "align": 2}.get(mode, 0)))
+            continue
+        own = kernel if group.kind == "sliding" else block
+        window = (
+            group.window + (1 if model.architecture.startswith(release.wider_windows or ("\0",)) else 0)
+            if group.window
+            else 0
+        )
+        specs.append(LayerSpec(group.kind, layers, own, own * token_bytes(group, tp, element), window))
+    return block, tuple(s for s in specs if s.page_bytes > 0)
+
+
+# Models whose Mamba layers can keep a state for every block (interface SupportsMambaPrefixCaching of 0.26 and 0.27).
+STATE_A_BLOCK = ("FalconH1", "GraniteMoeHybrid", "Jamba", "Mamba", "NemotronH", "Zamba2")
+
+
+def _state_mode(model: Model, release: Release, options: KvOptions, hybrid: bool) -> str:
+    """none: one state a request. align: two, the one in work and the last full block's. all: one a block."""
+    default = release.hybrid_prefix_caching and hybrid and options.device == "cuda"
+    if not (default if options.prefix_caching is None else options.prefix_caching):
+        return "none"
+    return "all" if release.state_mode_all and model.architecture.startswith(STATE_A_BLOCK) else "align"
+
+
+def _chunk(model: Model) -> int:
+    for name in ("mamba_chunk_size", "chunk_size"):
+        if isinstance(model.config.get(name), int):
+            return int(model.config[name])
+    return 1
+
+
+def _reference_token_bytes(attention: list[KvGroup], tp: int, element: int) -> int:
+    """The layer by which vLLM aligns: the model's own KV heads and head size."""
+    group = next((g for g in attention if g.kind in ("full", "mla") and not g.token_bytes), attention[0])
+    return token_bytes(group, tp, element)
+
+
+def _backend_block(release: Release, options: KvOptions, element: int, attention: list[KvGroup]) -> int:
+    """The block size that the attention backend of the card prefers."""
+    if any(g.kind == "mla" for g in attention):
+        wanted = "fp8" if element == 1 else "auto"
+        for major, dtype, block in release.mla_blocks:
+            if (major, dtype) == (options.major, wanted):
+                return block
+    return release.block_size
