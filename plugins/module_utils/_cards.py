@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Optional
 
 
@@ -38,7 +39,7 @@ class CardData:
 #   appendix; 4080 SUPER, 5080, 5070 Ti, 5060 Ti: product pages, AI TOPS (FP4 or FP8 with sparsity) divided down.
 # RTX 6000 Ada, RTX PRO 6000: "RTX Blackwell PRO GPU architecture" white paper, table 4. Of the Server Edition the data
 #   sheet gives 1597 GB/s and 120 FP32 TFLOPS; its tensor figures are four times that, as for the Workstation Edition.
-# L4, L40, L40S, A100, H100, H200, GH200, HGX B200: data sheets; figures marked "with sparsity" are halved.
+# T4, A10, A30, A40, L4, L40, L40S, A100, H100, H200, GH200, HGX B200: data sheets; figures "with sparsity" are halved.
 # The GeForce driver grants no peer access over PCIe; the probe knows where a patched one does.
 _CARDS = (
     # GeForce
@@ -67,10 +68,14 @@ _CARDS = (
         CardData("RTX PRO 6000 Server", 1597, 480, 960, 960, 1920, 5, 16, 0, True),
     ),
     # data centre, PCIe only
+    (r"t4", CardData("T4", 320, 65, 0, 130, 0, 3, 16, 0, True)),
+    (r"a10", CardData("A10", 600, 125, 0, 250, 0, 4, 16, 0, True)),
     (r"l4", CardData("L4", 300, 121, 242.5, 242.5, 0, 4, 16, 0, True)),
     (r"l40", CardData("L40", 864, 181.05, 362, 362, 0, 4, 16, 0, True)),
     (r"l40s", CardData("L40S", 864, 362.05, 733, 733, 0, 4, 16, 0, True)),
     # data centre, NVLink (of the PCIe cards only where bridges are fitted: the probe knows)
+    (r"a30", CardData("A30", 933, 165, 0, 330, 0, 4, 16, 200, True)),
+    (r"a40", CardData("A40", 696, 149.7, 0, 299.3, 0, 4, 16, 112.5, True)),
     (r"a100 (pcie 40gb|40gb pcie)", CardData("A100 PCIe 40GB", 1555, 312, 0, 624, 0, 4, 16, 600, True)),
     (r"a100 (pcie 80gb|80gb pcie)", CardData("A100 PCIe 80GB", 1935, 312, 0, 624, 0, 4, 16, 600, True)),
     (r"a100 sxm4? 40gb", CardData("A100 SXM 40GB", 1555, 312, 0, 624, 0, 4, 16, 600, True)),
@@ -102,6 +107,7 @@ def plain_name(name: str) -> str:
     return low
 
 
+@lru_cache(maxsize=64)
 def card_data(name: str) -> Optional[CardData]:
     """The data of the card with that NVML name; None where it is not known (also for laptop parts and MIG slices)."""
     low = plain_name(name)

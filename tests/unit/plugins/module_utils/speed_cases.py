@@ -79,6 +79,11 @@ class Tokens:
         return kv_bytes / (self.bytes_per_token * length)
 
 
+def measured_rows() -> list[dict[str, Any]]:
+    """All rows of measured_*.json: taken for this collection on real cards."""
+    return [row for path in sorted(TRUTH.glob("measured_*.json")) for row in truth(path.name)["rows"]]
+
+
 def predicted(model: Model, case: dict[str, Any], candidate: dict[str, Any]) -> SpeedPrediction:
     given: dict[str, Any] = {
         key: case[key] for key in ("max_num_seqs", "max_num_batched_tokens", "kv_element_bytes") if key in case
@@ -102,3 +107,22 @@ def predicted(model: Model, case: dict[str, Any], candidate: dict[str, Any]) -> 
         output_tokens=case["output_tokens"],
         **given,
     )
+
+
+def report() -> None:
+    """Predicted and measured side by side, for every row there is: run this file."""
+    for path in sorted(TRUTH.glob("*.json")):
+        for row in truth(path.name).get("rows", ()):
+            got = predicted(model_of(row["model"]), row, row)
+            figures = []
+            for metric, (name, _more) in METRICS.items():
+                made = getattr(got, name)
+                if metric in row and made is not None:
+                    figures.append(f"{name} {made:.4g} / {row[metric]:.4g} ({made / row[metric] - 1:+.0%})")
+            where = f"{row.get('replicas', 1)} x TP{row['tp']} {row['card']}"
+            load = f"c{row['concurrency']} {row['input_tokens']}/{row['output_tokens']}"
+            print(f"{row['model']:20} {where:34} {load:14} " + "  ".join(figures))
+
+
+if __name__ == "__main__":
+    report()

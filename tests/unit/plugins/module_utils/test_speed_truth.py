@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils impo
 ENOUGH = 0.98  # of the best measured figure
 H200X2 = cases.truth("h200x2_llama8b_vllm0.26.json")["rows"]
 COMPARISONS = cases.truth("published_comparisons.json")["comparisons"]
+MEASURED = cases.measured_rows()
 SINGLE = cases.truth("published_single.json")["rows"]
 
 
@@ -62,6 +63,26 @@ def test_figures_on_two_h200(row: dict[str, Any]) -> None:
         assert value(row, row, metric) == pytest.approx(row[metric], rel=within), metric
     if row["concurrency"] < 128:
         assert value(row, row, "tpot_ms_p50") == pytest.approx(row["tpot_ms_p50"], rel=0.08)
+
+
+# ---------------------------------------------------------------- other cards and models, measured
+
+
+@pytest.mark.parametrize(
+    "row",
+    MEASURED,
+    ids=lambda r: f"{r['model']} {r['card'][7:]} {r.get('replicas', 1)}xtp{r['tp']} c{r['concurrency']}",
+)
+def test_measured_figures(row: dict[str, Any]) -> None:
+    within = {"output_tokens_per_s": 0.35, "tpot_ms_p50": 0.35}
+    for metric in sorted(set(within) & set(row)):
+        assert value(row, row, metric) == pytest.approx(row[metric], rel=within[metric]), metric
+
+
+@pytest.mark.skipif(not MEASURED, reason="no rows of that kind yet")
+def test_measured_throughput_in_the_median() -> None:
+    errors = [abs(value(r, r, "output_tokens_per_s") / r["output_tokens_per_s"] - 1) for r in MEASURED]
+    assert statistics.median(errors) <= 0.15, errors
 
 
 # ---------------------------------------------------------------- published
