@@ -127,7 +127,7 @@ def _tiles(view: View) -> Html:
         ("Requests at once", figure(number(p, "max_concurrency"), 2), "", "of full length, an instance"),
         ("Time a token", figure(speeds.number("tpot_ms"), 1), "ms", f"TPOT, {at}"),
         ("First token", figure(speeds.number("ttft_ms"), 0), "ms", f"TTFT, {at}"),
-        ("Output", count(speeds.number("output_tokens_per_s")), "tokens/s", f"of all, {at}"),
+        ("Output", count(speeds.number("output_tokens_per_s")), "tok/s", f"of all, {at}"),
     ]
     made = [
         el("div", el("dt", name), el("dd", value, el("span", f" {unit}") if unit else None, el("small", small)))

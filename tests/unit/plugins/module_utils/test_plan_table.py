@@ -95,6 +95,17 @@ def test_the_shortfall_is_told_exactly():
     assert words(short) in text
 
 
+def test_shortfalls_that_differ_are_all_told():
+    made = plan(cards(*["5080"] * 8))
+    short = [c for c in made["candidates"] if c["tensor_parallel_size"] == 1]
+    for number, candidate in enumerate(short):
+        candidate.update(fits=False, why=f"one request needs 4.0 GiB: {number}.5 GiB short")
+    text = words(render_plan(made))
+    assert len(short) == 8
+    for candidate in short:
+        assert f"{candidate['replicas']} x TP1 {candidate['why']}" in text
+
+
 def test_keys_that_may_be_absent():
     made = plan(cards("5090", "5090"))
     rich, poor = copy.deepcopy(made), copy.deepcopy(made)
