@@ -88,9 +88,15 @@ def plan_cpu(request: PlanRequest, release: Release, warnings: tuple[str, ...]) 
     model = request.model
     cores = _cores(request, "device cpu")
     tp, replicas = max(request.tensor_parallel_size, 1), max(request.replicas, 1)
-    if request.topology == "tensor_parallel" and tp == 1:
-        tp = 2
-    if request.topology == "hybrid" and tp * replicas < 4:
+    if request.topology == "tensor_parallel":
+        if request.tensor_parallel_size == 1:
+            raise InputError(
+                "topology tensor_parallel needs at least 2 ranks, tensor_parallel_size is 1: drop one of the two"
+            )
+        if replicas > 1:
+            raise InputError(f"topology tensor_parallel is one instance, replicas is {replicas}: use topology hybrid")
+        tp = max(tp, 2)
+    if request.topology == "hybrid" and (tp < 2 or replicas < 2):
         raise InputError(
             "topology hybrid on device cpu needs replicas and tensor_parallel_size of at least 2: give both"
         )

@@ -36,6 +36,7 @@ def fuzz(examples: int) -> Callable[[Any], Any]:
         derandomize=MORE == 1,
         database=None,
         deadline=None,
+        phases=[p for p in hypothesis.Phase if p.name != "explain"],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
 
