@@ -7,79 +7,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Callable, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_element_bytes
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric, Unit
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_choose import RATE_GAIN, Choice
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_explain import (
-    TARGET_NAMES,
-    cards_text,
-    longer_candidate,
-    shape,
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_advice_cache import (
+    fewer_sequences,
+    fp8_cache,
+    longer_length,
+    shorter_length,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_fit import Fitter, GroupFit, gib, round_length
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_case import (
+    Case,
+    fits_of_size,
+    smallest_split,
+    tokens_of,
+)
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_choose import RATE_GAIN
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_explain import TARGET_NAMES, cards_text, shape
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_fit import Fitter, gib
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_weigh import Weighed
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import (
     QUANT_BYTES,
     embedding_bytes,
     fp8_weight_bytes,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._releases import Release
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import DTYPE_BYTES, Model
 
 MOST = 4
-WORTH = 1.02  # a gain below 2 % is no advice
-FEW_SEQS = 64  # requests at once that a lowered max_num_seqs still leaves, unless the workload needs more
 SPLITS = (1, 2, 4, 8, 16)  # that are tried when the server's own cards are too few ...
 MORE_CARDS = (2, 3, 4, 6, 8, 12, 16)  # ... over so many
-WISHED_REQUESTS = 4  # of full length at once, where a shorter max_model_len is offered
-
-
-@dataclass(frozen=True)
-class Case:
-    """A decision, with all that is needed to ask what another one would take."""
-
-    request: PlanRequest
-    release: Release
-    units: tuple[Unit, ...]
-    weighed: tuple[Weighed, ...]
-    fitter: Fitter
-    fabric: Fabric
-    choice: Optional[Choice]
-
-    @property
-    def chosen(self) -> Optional[Weighed]:
-        return self.choice.chosen if self.choice else None
-
-    @property
-    def split_for_memory(self) -> bool:
-        """More than one card a replica, and not because somebody or something preferred it."""
-        chosen = self.chosen
-        if chosen is None or chosen.tp == 1 or self.request.single_endpoint:
-            return False
-        asked = self.request.topology != "auto" or self.request.tensor_parallel_size > 1
-        return not asked and not self._single_serves()
-
-    def _single_serves(self) -> bool:
-        return all(self.fitter.fit((u,), len(self.units)).serves for u in self.units)
-
-    @property
-    def shortened(self) -> bool:
-        """auto had to stay below the model's own length."""
-        limit = self.request.model.max_position_embeddings
-        return bool(self.chosen is not None and not self.request.max_model_len and self.chosen.max_model_len < limit)
-
-    @property
-    def short_of_cache(self) -> bool:
-        """It is the KV cache that is too small, not only the weights that are too large."""
-        return self.choice is None or self.choice.relaxed or self.shortened
-
-    @property
-    def limited(self) -> bool:
-        return self.short_of_cache or self.split_for_memory
 
 
 Advisor = Callable[[Case], str]
@@ -89,14 +46,15 @@ def advice(case: Case) -> tuple[str, ...]:
     """At most four sentences, most useful first; none where nothing is limited."""
     out = list(_for_targets(case))
     if case.limited:
-        out += _first(case, (smaller_weights, _four_bit, _shorter, _fp8_cache, _longer, _fewer_seqs, _more_cards))
+        out += _first(case, (smaller_weights, _four_bit, shorter_length, fp8_cache))
+        out += _first(case, (longer_length, fewer_sequences, _more_cards))
     out += _first(case, (_faster_link,))
     return tuple(dict.fromkeys(_sentence(text) for text in out))[:MOST]
 
 
 def refusal_advice(case: Case) -> tuple[str, ...]:
     """For a model that runs in no way on these cards."""
-    return tuple(_first(case, (smaller_weights, _four_bit, _shorter, _fp8_cache, _fewer_seqs, _more_cards)))
+    return tuple(_first(case, (smaller_weights, _four_bit, shorter_length, fp8_cache, fewer_sequences, _more_cards)))
 
 
 def _first(case: Case, advisors: Sequence[Advisor]) -> list[str]:
@@ -139,7 +97,7 @@ def _four_bit(case: Case) -> str:
     if model is None:
         return ""
     fp8 = _as_fp8(case.fitter.model)
-    if fp8 is not None and _smallest_split(case, case.fitter.changed(fp8)) == 1:
+    if fp8 is not None and smallest_split(case, case.fitter.changed(fp8)) == 1:
         return ""  # FP8 is enough, and closer to the original
     return _with_weights(case, model, "4-bit weights (AWQ or GPTQ)")
 
@@ -148,13 +106,13 @@ def _with_weights(case: Case, model: Model, what: str) -> str:
     small = case.fitter.changed(model)
     if case.chosen is not None and not case.split_for_memory and not (case.choice and case.choice.relaxed):
         return ""
-    tp = _smallest_split(case, small)
+    tp = smallest_split(case, small)
     now = (
         case.chosen.tp if case.chosen is not None and not (case.choice and case.choice.relaxed) else len(case.units) + 1
     )
     if not tp or tp >= now:
         return ""
-    fits = _fits_of_size(case, small, tp)
+    fits = fits_of_size(case, small, tp)
     rank = min((f.memory for f in fits if f.memory is not None), key=lambda m: m.kv_bytes)
     tokens = rank.kv.tokens(rank.kv_bytes, small.auto_length(fits))
     room = f"with about {tokens:,} tokens of KV cache a {'card' if tp == 1 else 'replica'}"
@@ -162,146 +120,6 @@ def _with_weights(case: Case, model: Model, what: str) -> str:
         return f"{what} ({gib(rank.weights)} a card) would need {tp} cards a replica, {room}"
     gain = "make it data parallel" if len(case.units) > 1 else "make it possible"
     return f"{what} ({gib(rank.weights)}) would fit one card and {gain}, {room}"
-
-
-def _fits_of_size(case: Case, fitter: Fitter, tp: int) -> list[GroupFit]:
-    """Every card alone, or the first cards of one kind together."""
-    if tp == 1:
-        return [fitter.fit((u,), len(case.units)) for u in case.units]
-    whole = [u for u in case.units if not u.is_mig]
-    for unit in whole:
-        group = tuple(u for u in whole if u.kind == unit.kind)[:tp]
-        if len(group) == tp:
-            return [fitter.fit(group, max(len(whole) // tp, 1))]
-    return []
-
-
-def _smallest_split(case: Case, fitter: Fitter) -> int:
-    """The fewest cards a replica that serve the workload; 0 where none do."""
-    for tp in range(1, len(case.units) + 1):
-        if fitter.split_problem(tp):
-            continue
-        fits = _fits_of_size(case, fitter, tp)
-        if fits and all(f.serves for f in fits):
-            return tp
-    return 0
-
-
-# ---------------------------------------------------------------- KV cache
-
-
-def _closest(case: Case) -> Optional[Weighed]:
-    """The candidate that was chosen, or that came closest."""
-    if case.chosen is not None:
-        return case.chosen
-    able = [w for w in case.weighed if w.fits]
-    return max(able, key=lambda w: (w.tp, -w.replicas), default=None)
-
-
-def _fp8_cache(case: Case) -> str:
-    w = _closest(case)
-    request, model = case.request, case.fitter.model
-    if w is None or request.kv_cache_dtype != "auto" or kv_element_bytes(model, "auto") != 2:
-        return ""
-    if not all(_has_fp8(u, request) for f in w.fits for u in f.group):
-        return ""
-    other = case.fitter.changed(kv_cache_dtype="fp8")
-    what = "an FP8 KV cache (kv_cache_dtype fp8)"
-    if case.split_for_memory and _smallest_split(case, other) == 1:
-        fits = _fits_of_size(case, other, 1)
-        return f"{what} would make one card enough: data parallel with {_tokens(other, fits):,} tokens a card"
-    fits = [other.fit(f.group, w.replicas) for f in w.fits]
-    if not case.short_of_cache or not all(f.starts for f in fits):
-        return ""
-    if case.chosen is None:
-        return f"{what} would make {shape(w)} possible, with {_tokens(other, fits):,} tokens an instance"
-    tokens, now = _tokens(other, fits), int(w.prediction["kv_cache_tokens"])
-    length = other.auto_length(fits)
-    if tokens < WORTH * now:
-        return ""
-    text = f"{what} would hold {tokens:,} tokens an instance instead of {now:,}"
-    return text + (f", and max_model_len {length:,} instead of {w.max_model_len:,}" if length > w.max_model_len else "")
-
-
-def _has_fp8(unit: Unit, request: PlanRequest) -> bool:
-    """Ada, Hopper and later convert to FP8 in hardware."""
-    gpu = next(g for g in request.gpus if g.index == unit.index)
-    try:
-        return tuple(int(part) for part in gpu.compute_capability.split(".")) >= (8, 9)
-    except ValueError:
-        return False
-
-
-def _tokens(fitter: Fitter, fits: Sequence[GroupFit]) -> int:
-    length = fitter.auto_length(fits)
-    return min(f.memory.kv.tokens(f.kv_bytes, length) for f in fits if f.memory is not None)
-
-
-def _shorter(case: Case) -> str:
-    """A length that one card holds, or one that more than a request or two fit into."""
-    request, w = case.request, _closest(case)
-    if w is None:
-        return ""
-    if request.max_model_len and (case.chosen is None or case.split_for_memory):
-        other = case.fitter.changed(max_model_len=0)
-        tp = _smallest_split(case, other)
-        if tp and tp < (case.chosen.tp if case.chosen else len(case.units) + 1):
-            length = other.auto_length(_fits_of_size(case, other, tp))
-            if length < request.max_model_len:
-                gain = "make one card enough for a replica" if tp == 1 else f"need {tp} cards a replica"
-                return f"max_model_len {length:,} instead of {request.max_model_len:,} would {gain}"
-        return ""
-    if case.chosen is None or not w.prediction.get("max_concurrency"):
-        return ""
-    weakest = min(w.fits, key=lambda f: f.kv_bytes)
-    now = float(w.prediction["max_concurrency"])
-    if weakest.memory is None or now >= WISHED_REQUESTS / 2:
-        return ""
-    length = weakest.memory.kv.longest(weakest.kv_bytes // WISHED_REQUESTS, w.max_model_len)
-    length = round_length(length)
-    if length < 1:
-        return ""
-    held = weakest.memory.kv.concurrency(weakest.kv_bytes, length)
-    return (
-        f"max_model_len {length:,} instead of {w.max_model_len:,} would let {held:.1f} requests of full length run at "
-        f"once in each instance instead of {now:.1f}"
-    )
-
-
-def _longer(case: Case) -> str:
-    chosen = case.chosen
-    if chosen is None or not case.shortened or case.request.single_endpoint:
-        return ""
-    longer = longer_candidate(chosen, case.weighed)
-    if longer is None:
-        return ""
-    return (
-        f"{shape(longer)} would hold requests of {longer.max_model_len:,} tokens instead of "
-        f"{chosen.max_model_len:,}: set max_model_len to more than {chosen.max_model_len:,} to get it"
-    )
-
-
-def _fewer_seqs(case: Case) -> str:
-    w = _closest(case)
-    if w is None or not w.fits or not case.short_of_cache:
-        return ""
-    share = case.request.workload.per_instance(w.replicas)
-    seqs = FEW_SEQS
-    while seqs < share:
-        seqs *= 2
-    weakest = min(w.fits, key=lambda f: f.kv_bytes)
-    if weakest.memory is None or weakest.max_num_seqs <= seqs:
-        return ""
-    other = case.fitter.changed(max_num_seqs=seqs)
-    fit = other.fit(weakest.group, w.replicas)
-    if fit.memory is None or not fit.starts:
-        return ""
-    freed = fit.memory.kv_bytes - weakest.memory.kv_bytes
-    tokens, now = _tokens(other, [fit]), int(w.prediction.get("kv_cache_tokens") or 0)
-    what = f"max_num_seqs {seqs} instead of {weakest.max_num_seqs} would free {gib(freed)} a card"
-    if case.chosen is None:
-        return f"{what} and make {shape(w)} possible, with {tokens:,} tokens an instance"
-    return f"{what}: {tokens:,} tokens an instance instead of {now:,}" if tokens > WORTH * now else ""
 
 
 def _more_cards(case: Case) -> str:
@@ -323,7 +141,7 @@ def _more_cards(case: Case) -> str:
             group = tuple(replace(best, index=n, uuid="", free=best.cuda_total, busy=False) for n in range(tp))
             fit = other.fit(group, count // tp)
             if fit.serves:
-                each = f"with {_tokens(other, [fit]):,} tokens of KV cache a replica"
+                each = f"with {tokens_of(other, [fit]):,} tokens of KV cache a replica"
                 return f"{count} cards like {best.label} would do as {count // tp} x TP{tp}, {each}"
     return ""
 

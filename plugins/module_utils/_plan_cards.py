@@ -35,6 +35,7 @@ class Unit:
     busy: bool = False  # in use by someone else
     numa_node: Optional[int] = None
     slice_number: int = -1  # of a MIG card; -1: a whole card
+    capability: str = ""  # compute capability such as "9.0"; empty where NVML does not say
 
     @property
     def is_mig(self) -> bool:
@@ -81,6 +82,7 @@ def select_units(request: PlanRequest, release: Release) -> tuple[tuple[Unit, ..
                         busy,
                         node,
                         number,
+                        gpu.compute_capability,
                     )
                 )
             continue
@@ -95,6 +97,7 @@ def select_units(request: PlanRequest, release: Release) -> tuple[tuple[Unit, ..
                 free,
                 foreign,
                 node,
+                capability=gpu.compute_capability,
             )
         )
         if (gpu.health or {}).get("verdict") == "warn":

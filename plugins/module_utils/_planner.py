@@ -17,12 +17,12 @@ from typing import Any, Mapping, Optional
 from ansible_collections.gpuserve.inference.plugins.module_utils._cpu import plan_cpu, rehearse
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import PlanError
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_advice import (
-    Case,
     advice,
     refusal_advice,
     smaller_weights,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric, Unit, select_units
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_case import Case
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_choose import (
     Choice,
     asked_for,
