@@ -5,7 +5,7 @@
 
 """Asks vLLM itself, on a real card, how much memory each part takes: the rows of tests/truth/memory/.
 
-    python tests/truth/measure.py ROWS.json OUT.jsonl [--warm] [--seconds N]
+    python tests/truth/measure.py ROWS.json OUT.jsonl [--together N] [--seconds N]
 
 Needs an NVIDIA card nobody else uses and a Python that has vLLM; weights are random (``load_format: dummy``), so a
 directory with a config.json is enough. ROWS.json is a list of
@@ -15,7 +15,10 @@ directory with a config.json is enough. ROWS.json is a list of
 vLLM is imported once; each row runs in a process forked from there, alone on the card, and appends one JSON line with
 exact bytes: what vLLM counts as weights, as peak of activations, as memory outside torch and as CUDA graphs, the blocks
 it makes of the rest, and what it really takes once graphs are captured and requests have run. ``speed`` times offline
-decoding at those batch sizes. ``--warm`` only compiles: several rows at once, to fill vLLM's compile cache.
+decoding at those batch sizes.
+
+``--together N`` runs N rows side by side, which is much faster, since most of a start is compiling. Each row then
+counts as used what NVML says its own process uses, and stops once the blocks are known, before any KV cache is made.
 
 ``tp`` above 1 with one card measures rank 0 alone: collectives do nothing, shapes and sizes are those of the real rank.
 NCCL's and the custom all-reduce's own buffers are then missing; vLLM takes both before its first snapshot, outside the
@@ -25,6 +28,7 @@ budget, so they do not touch the figures here (compare the row llama-3.1-8b TP2 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import random
@@ -62,6 +66,10 @@ def lonely_rank(tp: int) -> None:
     parallel_state.in_the_same_node_as = lambda *a, **k: [True] * tp
 
 
+class Enough(Exception):
+    """All that this row asks for is known."""
+
+
 def nbytes(tensors) -> int:
     seen, total = set(), 0
     for tensor in tensors:
@@ -71,12 +79,40 @@ def nbytes(tensors) -> int:
     return total
 
 
-def watch(worker_class, out: dict, torch, turn, only_compile: bool):
+def see_only_own_memory(torch) -> None:
+    """The card as it would look without the other rows: all of it free but what NVML counts for this process."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+
+    def users() -> dict[int, int]:
+        return {p.pid: p.usedGpuMemory or 0 for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+
+    with open("/tmp/measure.lock", "w") as lock:  # one context at a time, to know which PID NVML gives it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = set(users())
+        torch.zeros(1, device="cuda")
+        new = set(users()) - before
+    pid = os.getpid() if os.getpid() in new else new.pop()
+    total = torch.cuda.mem_get_info()[1]
+
+    def info(device=None):
+        torch.cuda.synchronize()
+        return total - users()[pid], total
+
+    assert users()[pid] > 0, "NVML does not count memory by process here"
+    torch.accelerator.get_memory_info = torch.cuda.mem_get_info = info
+
+
+def watch(worker_class, out: dict, torch, turn, together: bool):
     """Notes the worker's own figures at each step of its start."""
     init, load, available = worker_class.init_device, worker_class.load_model, worker_class.determine_available_memory
 
     def init_device(self):
         turn()
+        if together:
+            see_only_own_memory(torch)
         init(self)
         s = self.init_snapshot
         out["init"] = {"free": s.free_memory, "total": s.total_memory, "torch": s.torch_memory}
@@ -103,10 +139,6 @@ def watch(worker_class, out: dict, torch, turn, only_compile: bool):
 
     def determine(self):
         runner = self.model_runner
-        if only_compile:
-            runner.profile_run()
-            out["compiled"] = True
-            raise SystemExit
         sampler = runner._dummy_sampler_run
 
         def dummy_sampler(*args, **kwargs):
@@ -132,11 +164,17 @@ def watch(worker_class, out: dict, torch, turn, only_compile: bool):
         out["non_torch_bytes"] = int(self.non_torch_memory)
         out["activation_bytes"] = int(self.peak_activation_memory)
         out["graph_estimate_bytes"] = int(self.cudagraph_memory_estimate)
+        out["allocated_after_profile"] = torch.cuda.memory_allocated()
         return kv
+
+    def initialize_from_config(self, kv_cache_config):
+        raise Enough(self.vllm_config, kv_cache_config)
 
     worker_class.init_device = init_device
     worker_class.load_model = load_model
     worker_class.determine_available_memory = determine
+    if together:
+        worker_class.initialize_from_config = initialize_from_config
 
 
 def times(llm, sampling, sizes, vocab: int, prompt: int = 512, steps: int = 64) -> list[dict]:
@@ -165,13 +203,45 @@ def times(llm, sampling, sizes, vocab: int, prompt: int = 512, steps: int = 64) 
     return rows
 
 
-def one_row(row: dict, turn, only_compile: bool) -> dict:
+def describe(out: dict, config, kv) -> None:
+    cache, scheduler = config.cache_config, config.scheduler_config
+    for name in (
+        "block_size", "num_gpu_blocks", "kv_cache_size_tokens", "kv_cache_max_concurrency", "cache_dtype",
+        "mamba_block_size", "mamba_cache_mode", "mamba_page_size_padded", "enable_prefix_caching",
+        "gpu_memory_utilization",
+    ):  # fmt: skip
+        value = getattr(cache, name, None)
+        out[name] = value if isinstance(value, (int, float, bool, type(None))) else str(value)
+    out["max_model_len"], out["dtype"] = config.model_config.max_model_len, str(config.model_config.dtype)
+    out["max_num_seqs"], out["max_num_batched_tokens"] = scheduler.max_num_seqs, scheduler.max_num_batched_tokens
+    out["async_scheduling"] = bool(scheduler.async_scheduling)
+    sizes = config.compilation_config.cudagraph_capture_sizes or []
+    out["graphs"] = {
+        "mode": str(config.compilation_config.cudagraph_mode),
+        "count": len(sizes),
+        "max": max(sizes or [0]),
+    }
+    out["kv_groups"] = [
+        {
+            "kind": type(g.kv_cache_spec).__name__,
+            "layers": len(g.layer_names),
+            "page": g.kv_cache_spec.page_size_bytes,
+            "block_size": g.kv_cache_spec.block_size,
+            "window": getattr(g.kv_cache_spec, "sliding_window", None),
+        }
+        for g in kv.kv_cache_groups
+    ]
+    out["kv_tensor_bytes"] = sum(t.size for t in kv.kv_cache_tensors)
+    out["kv_num_blocks"] = kv.num_blocks
+
+
+def one_row(row: dict, turn, together: bool) -> dict:
     import torch
     from vllm import LLM, SamplingParams
     from vllm.v1.worker import gpu_worker
 
     out: dict = {"id": row["id"], "model": os.path.basename(row["model"]), "tp": row.get("tp", 1), "args": row["args"]}
-    watch(gpu_worker.Worker, out, torch, turn, only_compile)
+    watch(gpu_worker.Worker, out, torch, turn, together)
     args = {"load_format": "dummy", "skip_tokenizer_init": True, "max_num_seqs": 1024, "max_num_batched_tokens": 8192}
     args.update(row["args"])
     if out["tp"] > 1:
@@ -181,52 +251,21 @@ def one_row(row: dict, turn, only_compile: bool) -> dict:
             distributed_executor_backend="external_launcher",
             disable_custom_all_reduce=True,
         )
-    if only_compile:
-        args["gpu_memory_utilization"] = 0.01
-    elif not row.get("capture", True):
+    if not row.get("capture", True):
         gpu_worker.Worker.compile_or_warm_up_model = lambda self: gpu_worker.CompilationTimes(0.0, 0.0)
     start = time.perf_counter()
     try:
         llm = LLM(model=row["model"], **args)
-    except SystemExit:
+    except Enough as enough:
+        describe(out, *enough.args)
         return {**out, "seconds": round(time.perf_counter() - start, 1)}
     except Exception as exc:
-        out["error"] = f"{type(exc).__name__}: {exc}"[-1500:]
-        out["trace"] = traceback.format_exc()[-1500:]
+        out["error"], out["trace"] = f"{type(exc).__name__}: {exc}"[-1500:], traceback.format_exc()[-1500:]
         return {**out, "seconds": round(time.perf_counter() - start, 1)}
     out["start_seconds"] = round(time.perf_counter() - start, 1)
-    config = llm.llm_engine.vllm_config
-    cache, scheduler = config.cache_config, config.scheduler_config
-    for name in (
-        "block_size", "num_gpu_blocks", "kv_cache_size_tokens", "kv_cache_max_concurrency", "cache_dtype",
-        "mamba_block_size", "mamba_cache_mode", "mamba_page_size_padded", "enable_prefix_caching",
-        "gpu_memory_utilization",
-    ):  # fmt: skip
-        value = getattr(cache, name, None)
-        out[name] = value if isinstance(value, (int, float, bool, type(None))) else str(value)
-    out["max_model_len"] = config.model_config.max_model_len
-    out["max_num_seqs"], out["max_num_batched_tokens"] = scheduler.max_num_seqs, scheduler.max_num_batched_tokens
-    out["async_scheduling"] = bool(scheduler.async_scheduling)
-    sizes = config.compilation_config.cudagraph_capture_sizes or []
-    out["graphs"] = {
-        "mode": str(config.compilation_config.cudagraph_mode),
-        "count": len(sizes),
-        "max": max(sizes or [0]),
-    }
     worker = llm.llm_engine.model_executor.driver_worker.worker
     out["graph_bytes"] = int(getattr(worker, "cudagraph_memory", 0) or getattr(worker.model_runner, "_measured", 0))
-    groups = getattr(worker.model_runner, "kv_cache_config", None)
-    if groups is not None:
-        out["kv_groups"] = [
-            {
-                "kind": type(g.kv_cache_spec).__name__,
-                "layers": len(g.layer_names),
-                "page": g.kv_cache_spec.page_size_bytes,
-                "block_size": g.kv_cache_spec.block_size,
-            }
-            for g in groups.kv_cache_groups
-        ]
-        out["kv_tensor_bytes"] = sum(t.size for t in groups.kv_cache_tensors)
+    describe(out, llm.llm_engine.vllm_config, worker.model_runner.kv_cache_config)
     backends = {}
     for group in getattr(worker.model_runner, "attn_groups", None) or []:
         for g in group if isinstance(group, list) else [group]:
@@ -237,7 +276,9 @@ def one_row(row: dict, turn, only_compile: bool) -> dict:
     out["free_after_start"] = torch.cuda.mem_get_info()[0]
     if row.get("speed"):
         try:
-            out["speed"] = times(llm, SamplingParams, row["speed"], config.model_config.get_vocab_size())
+            out["speed"] = times(
+                llm, SamplingParams, row["speed"], llm.llm_engine.vllm_config.model_config.get_vocab_size()
+            )
             out["free_after_speed"] = torch.cuda.mem_get_info()[0]
         except Exception as exc:
             out["speed_error"] = f"{type(exc).__name__}: {exc}"[-500:]
@@ -267,14 +308,14 @@ def used_mib() -> int:
     return int(text[0]) if text else 0
 
 
-def work(row: dict, out: str, only_compile: bool, ready: int, go: int) -> None:
+def work(row: dict, out: str, together: bool, ready: int, go: int) -> None:
     """The child's whole life: ``ready`` says that the card is wanted now, ``go`` that it may be taken."""
     log = os.open(f"{out}.{row['id']}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
         note_captures()
-        result = one_row(row, lambda: (os.write(ready, b"r"), os.read(go, 1)), only_compile)
+        result = one_row(row, lambda: (os.write(ready, b"r"), os.read(go, 1)), together)
     except BaseException as exc:  # the row's own words matter more than how it ended
         result = {
             "id": row["id"],
@@ -289,7 +330,7 @@ def work(row: dict, out: str, only_compile: bool, ready: int, go: int) -> None:
 class Child:
     """One row in a process of its own: forked from this one where CUDA allows it, else a fresh Python."""
 
-    def __init__(self, row: dict, out: str, only_compile: bool, fork: bool) -> None:
+    def __init__(self, row: dict, out: str, together: bool, fork: bool) -> None:
         self.row, self.started = row, time.monotonic()
         go, self.write = os.pipe()
         self.ready, ready = os.pipe()
@@ -297,9 +338,9 @@ class Child:
             self.pid = os.fork()
             if not self.pid:
                 os.setsid()
-                work(row, out, only_compile, ready, go)
+                work(row, out, together, ready, go)
         else:
-            command = [sys.executable, __file__, json.dumps(row), out, "--child", f"{ready},{go},{int(only_compile)}"]
+            command = [sys.executable, __file__, json.dumps(row), out, "--child", f"{ready},{go},{int(together)}"]
             self.pid = subprocess.Popen(command, pass_fds=(ready, go), start_new_session=True).pid
         os.close(go)
         os.close(ready)
@@ -339,16 +380,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("rows")
     parser.add_argument("out")
-    parser.add_argument("--warm", action="store_true")
+    parser.add_argument("--together", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1e9)
-    parser.add_argument("--parallel", type=int, default=8)
     parser.add_argument("--gib", type=float, default=125)
     parser.add_argument("--row-seconds", type=float, default=150)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        ready, go, only_compile = map(int, options.child.split(","))
-        work(json.loads(options.rows), options.out, bool(only_compile), ready, go)
+        ready, go, together = map(int, options.child.split(","))
+        work(json.loads(options.rows), options.out, bool(together), ready, go)
     with open(options.rows) as stream:
         rows = json.load(stream)
     begun = time.monotonic()
@@ -370,12 +410,12 @@ def main() -> None:
             finished = {json.loads(line)["id"] for line in stream}
     waiting = [r for r in rows if r["id"] not in finished]
     idle = used_mib()
-    if options.warm:
+    if options.together > 1:
         running: list[Child] = []
         while waiting or running:
             held = sum(c.row.get("gib", 20) for c in running)
             for row in list(waiting):
-                if left() < 60 or len(running) >= options.parallel:
+                if left() < 60 or len(running) >= options.together:
                     break
                 if held + row.get("gib", 20) <= options.gib:
                     waiting.remove(row)
@@ -386,7 +426,7 @@ def main() -> None:
             for child in list(running):
                 if child.done():
                     running.remove(child)
-                elif left() < 5 or time.monotonic() - child.started > 3 * options.row_seconds:
+                elif left() < 5 or time.monotonic() - child.started > options.row_seconds:
                     child.end()
                     running.remove(child)
             if left() < 60 and not running:
@@ -415,10 +455,8 @@ def main() -> None:
                 if used_mib() <= idle + 16:
                     break
                 time.sleep(0.05)
-            print(
-                f"{time.monotonic() - begun:5.0f} {child.row['id']}  {time.monotonic() - began:.1f} s, waited {waited:.1f}",
-                flush=True,
-            )
+            taken = time.monotonic() - began
+            print(f"{time.monotonic() - begun:5.0f} {child.row['id']}  {taken:.1f} s, waited {waited:.1f}", flush=True)
         for child in ahead:
             child.end()
     print(f"{len(waiting)} rows left, {time.monotonic() - begun:.0f} s", flush=True)
