@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Mapping, Optional, Sequence
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_plan
 from ansible_collections.gpuserve.inference.plugins.module_utils._memory import (
     RankMemory,
     highest_utilization,
@@ -95,10 +96,12 @@ class Fitter:
             self._known[key] = self._fit(group, share)
         return self._known[key]
 
-    def _rank(self, tp: int, cuda_total: int, utilization: float, seqs: int, batched: int) -> RankMemory:
-        key = (tp, cuda_total, utilization, seqs, batched)
+    def _rank(
+        self, tp: int, cuda_total: int, utilization: float, seqs: int, batched: int, capability: str
+    ) -> RankMemory:
+        key = (tp, cuda_total, utilization, seqs, batched, capability)
         if key not in self._ranks:
-            self._ranks[key] = rank_memory(
+            rank = rank_memory(
                 self.model,
                 self.release,
                 tp,
@@ -109,6 +112,20 @@ class Fitter:
                 kv_cache_dtype=self.request.kv_cache_dtype,
                 enforce_eager=self.request.enforce_eager,
             )
+            flags = self.request.kv_flags
+            kv = kv_plan(
+                self.model,
+                tp,
+                self.release,
+                self.request.kv_cache_dtype,
+                batched,
+                flags.block_size,
+                compute_capability=capability,
+                hybrid_manager=flags.hybrid_manager,
+                prefix_caching=flags.prefix_caching,
+                async_scheduling=flags.async_scheduling,
+            )
+            self._ranks[key] = replace(rank, kv=kv)
         return self._ranks[key]
 
     def _fit(self, group: tuple[Unit, ...], share: int) -> GroupFit:
@@ -118,15 +135,16 @@ class Fitter:
         batched = request.max_num_batched_tokens or max(tier.max_num_batched_tokens, seqs)
         wanted = request.gpu_memory_utilization or release.gpu_memory_utilization
         cuda_total = min(u.cuda_total for u in group)
-        rank = self._rank(tp, cuda_total, wanted, seqs, batched)
+        capability = group[0].capability
+        rank = self._rank(tp, cuda_total, wanted, seqs, batched, capability)
         outside = 0 if rank.graphs_in_budget else rank.graphs
         nvlink = self.fabric.nvlink(group)
         highest = min(highest_utilization(u.cuda_total, u.free, tp, nvlink, outside) for u in group)
         lowered = 0.0
         if highest < wanted:
-            rank, lowered = self._rank(tp, cuda_total, highest, seqs, batched), wanted
+            rank, lowered = self._rank(tp, cuda_total, highest, seqs, batched, capability), wanted
         slack = int(max(highest - rank.utilization, 0.0) * cuda_total)
-        key = (tp, cuda_total, rank.utilization, seqs, batched, share, lowered, slack)
+        key = (tp, cuda_total, rank.utilization, seqs, batched, share, lowered, slack, capability)
         if key not in self._alike:
             self._alike[key] = self._judge(group, rank, seqs, batched, share, lowered, slack)
         return replace(self._alike[key], group=group)

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
@@ -41,6 +42,7 @@ OWNED_FLAGS = {
     "--max-num-seqs": "max_num_seqs",
     "--max-num-batched-tokens": "max_num_batched_tokens",
     "--gpu-memory-utilization": "gpu_memory_utilization",
+    "--device-memory-utilization": "gpu_memory_utilization",
     "--kv-cache-dtype": "kv_cache_dtype",
     "--enforce-eager": "enforce_eager",
     "--shutdown-timeout": "shutdown_timeout",
@@ -52,7 +54,6 @@ SIZING_FLAGS = ("--kv-cache-memory-bytes", "--num-gpu-blocks-override")
 # Flags that are let through, but make the prediction a guess.
 UNPLANNED_FLAGS = (
     *SIZING_FLAGS,
-    "--block-size",
     "--speculative-config",
     "-sc",
     "--enable-lora",
@@ -132,6 +133,42 @@ def _owned(flag: str) -> str:
     if flag in UNPLANNED_FLAGS or not flag.startswith("--") or len(flag) < SHORTEST_ABBREVIATION:
         return ""
     return next((owned for owned in OWNED_FLAGS if owned.startswith(flag)), "")
+
+
+@dataclass(frozen=True)
+class KvFlags:
+    """What the operator's own arguments say of the KV cache's blocks; None is the release's default."""
+
+    block_size: int = 0
+    hybrid_manager: bool = True
+    prefix_caching: Optional[bool] = None
+    async_scheduling: Optional[bool] = None
+
+
+def kv_flags(words: Sequence[str]) -> KvFlags:
+    """Read as vLLM's parser does: the last word counts."""
+    out: dict[str, Any] = {}
+    for position, word in enumerate(words):
+        flag, _sign, value = word.partition("=")
+        name = flag.replace("_", "-")
+        if name == "--block-size":
+            value = value or (words[position + 1] if position + 1 < len(words) else "")
+            if not value.isdigit() or not 0 < int(value) <= MOST_BLOCK:
+                raise InputError(f"extra_args: --block-size {value!r} is not usable: give tokens a block, such as 32")
+            out["block_size"] = int(value)
+        for key, on, off in SWITCHES:
+            if name in (on, off):
+                out[key] = name == on
+    return KvFlags(**out)
+
+
+# (field of KvFlags, the flag that sets it, the flag that clears it)
+SWITCHES = (
+    ("hybrid_manager", "--no-disable-hybrid-kv-cache-manager", "--disable-hybrid-kv-cache-manager"),
+    ("prefix_caching", "--enable-prefix-caching", "--no-enable-prefix-caching"),
+    ("async_scheduling", "--async-scheduling", "--no-async-scheduling"),
+)
+MOST_BLOCK = 65536
 
 
 def _variables(option: str) -> str:

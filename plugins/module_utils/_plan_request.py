@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_flags import check_extra_args
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_flags import KvFlags, check_extra_args, kv_flags
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_inputs import checked_gpus, checked_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_values import (
     choice,
@@ -64,6 +64,7 @@ class PlanRequest:
     served_model_name: str = ""
     shutdown_timeout: int = 120
     extra_args: tuple[str, ...] = ()
+    kv_flags: KvFlags = field(default_factory=KvFlags)  # what extra_args say of the KV cache's blocks
     device: str = "auto"
     rehearsal: bool = False
     cpus: tuple[int, ...] = ()  # core ids of the host
@@ -138,6 +139,7 @@ class PlanRequest:
             served_model_name=_served_name(given.get("served_model_name"), model),
             shutdown_timeout=whole(given.get("shutdown_timeout", 120), "shutdown_timeout", 0, 86400),
             extra_args=extra,
+            kv_flags=kv_flags(extra),
             device=choice(given.get("device", "auto"), "device", DEVICES),
             rehearsal=flag(given.get("rehearsal", False), "rehearsal"),
             cpus=cpus,

@@ -213,6 +213,7 @@ def test_pinned_leaves_a_rehearsal_alone():
         (["--max_num_batched_tokens=64"], "use max_num_batched_tokens"),
         (["--gpu-memory-util", "0.5"], "use gpu_memory_utilization"),
         (["--no-enforce-eager"], "use enforce_eager"),
+        (["--device-memory-utilization=0.5"], "use gpu_memory_utilization"),
         (["-n", "2"], "-n is set by the plan"),
         (["-dpr", "1"], "-dpr is set by the plan"),
     ],
@@ -238,6 +239,43 @@ def test_arguments_that_make_the_prediction_a_guess(word):
 @pytest.mark.parametrize("word", ["--enable-prefix-caching", "--model-impl", "--seed=1", "-v"])
 def test_other_arguments_pass_silently(word):
     assert plan(cards("h200"), extra_args=[word])["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "key", "value"),
+    [
+        (["--block-size", "32"], "block_size", 32),
+        (["--block_size=64"], "block_size", 64),
+        (["--block-size=64", "--block-size", "32"], "block_size", 32),
+    ],
+)
+def test_block_size_enters_the_prediction(args, key, value):
+    made = plan(cards("h100"), extra_args=args)
+    assert made["prediction"][key] == value
+    assert made["warnings"] == []
+    assert made["instances"][0]["args"][-len(args) :] == args
+
+
+@pytest.mark.parametrize("args", [["--block-size"], ["--block-size", "many"], ["--block-size=0"]])
+def test_bad_block_size(args):
+    with pytest.raises(InputError, match=r"--block-size .* is not usable"):
+        plan(cards("h100"), extra_args=args)
+
+
+def test_without_the_hybrid_manager_sliding_layers_count_in_full():
+    hybrid = plan(cards("h100"), "gemma-2-9b")["prediction"]
+    flat = plan(cards("h100"), "gemma-2-9b", extra_args=["--disable-hybrid-kv-cache-manager"])["prediction"]
+    assert flat["num_gpu_blocks"] < hybrid["num_gpu_blocks"]
+    assert flat["kv_cache_tokens"] != hybrid["kv_cache_tokens"]
+
+
+def test_one_batch_in_flight_leaves_windows_smaller():
+    """Gemma 3 keeps 1,024 tokens of most layers, and those of the batches in flight."""
+    gemma = real("gemma-3-27b")
+    two = plan(cards("h100"), model=gemma, max_model_len=65536)["prediction"]
+    one = plan(cards("h100"), model=gemma, max_model_len=65536, extra_args=["--no-async-scheduling"])["prediction"]
+    assert one["max_concurrency"] > two["max_concurrency"]
+    assert one["num_gpu_blocks"] == two["num_gpu_blocks"]
 
 
 def test_max_num_seqs_enters_the_memory():
