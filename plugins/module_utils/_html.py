@@ -18,16 +18,16 @@ class Html(str):
     """Markup that this file made; everything else is escaped when it is put in."""
 
 
-def el(name: str, /, *children: Any, **attributes: Any) -> Html:
-    """One element. ``class_`` is class; None leaves a child or an attribute out."""
+def el(tag: str, *children: Any, **attributes: Any) -> Html:
+    """One element. ``class_`` is class, ``name_`` name; None leaves a child or an attribute out."""
     words = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
-    if name in VOID and not children:
-        return Html(f"<{name}{words}/>" if name in ("rect", "line") else f"<{name}{words}>")
-    return Html(f"<{name}{words}>{join(*children)}</{name}>")
+    if tag in VOID and not children:
+        return Html(f"<{tag}{words}/>" if tag in ("rect", "line") else f"<{tag}{words}>")
+    return Html(f"<{tag}{words}>{join(*children)}</{tag}>")
 
 
 def join(*children: Any) -> Html:

@@ -152,7 +152,7 @@ def _argument(instance: Mapping[str, Any], flag: str) -> Optional[float]:
 # ---------------------------------------------------------------- drawing
 
 
-def bar(card: CardMemory, scale: float = 0, small: bool = False) -> Html:
+def draw(card: CardMemory, scale: float = 0, small: bool = False) -> Html:
     """Widths are shares of ``scale``, so that bars of one page compare; drawn without a fixed width."""
     scale = max(scale, card.span)
     height, over = (SMALL_HEIGHT, 2) if small else (BAR_HEIGHT, LIMIT_OVER)

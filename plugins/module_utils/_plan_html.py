@@ -14,8 +14,8 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 from ansible_collections.gpuserve.inference.plugins.module_utils._html import Html, el, join
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_bars import (
     CardMemory,
-    bar,
     cards_of,
+    draw,
     legend,
     of_prediction,
 )
@@ -62,8 +62,8 @@ def page(title: str, *body: Any) -> str:
         "head",
         el("meta", charset="utf-8"),
         el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="generator", content=GENERATOR),
+        el("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name_="generator", content=GENERATOR),
         el("title", title),
         el("style", Html(STYLE)),
     )
@@ -171,7 +171,7 @@ def _bars(cards: Sequence[CardMemory]) -> Html:
     for card in cards:
         usable = f"usable {gib(card.usable)} of {gib(card.total)} GiB" if card.usable else f"{gib(card.total)} GiB"
         title = el("span", el("b", card.label), f" {card.note}")
-        made.append(el("div", el("div", title, el("span", usable), class_="card-head"), bar(card, scale)))
+        made.append(el("div", el("div", title, el("span", usable), class_="card-head"), draw(card, scale)))
     return el("div", *made, class_="cards")
 
 
@@ -214,7 +214,7 @@ def _candidates(view: View) -> Optional[Html]:
             cells.append(_targets(row))
         if bars:
             card = bars.get(id(row))
-            cells.append(el("td", bar(card, scale, small=True) if card else "", class_="memory"))
+            cells.append(el("td", draw(card, scale, small=True) if card else "", class_="memory"))
         cells.append(el("td", why, class_="why"))
         rows.append(join(Html("\n"), el("tr", *cells, class_="chosen" if row.chosen else None)))
     table = el("table", el("thead", el("tr", *head, el("th", "why"))), el("tbody", *rows),
