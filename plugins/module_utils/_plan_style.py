@@ -102,7 +102,8 @@ footer { color: var(--soft); font-size: 12.5px; margin-top: 20px; }
 @media (max-width: 560px) { svg.bar text.mid { display: none; } }
 @media print {
   body { background: none; font-size: 12px; } main { max-width: none; padding: 0; }
-  section, .tiles div { border-color: #bbb; } tr, .tiles div, .cards > div, .instance, .note, .warn { break-inside: avoid; }
+  section, .tiles div { border-color: #bbb; }
+  tr, .tiles div, .cards > div, .instance, .note, .warn { break-inside: avoid; }
   h2, .legend { break-after: avoid; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
