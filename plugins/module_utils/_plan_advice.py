@@ -35,6 +35,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights i
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import DTYPE_BYTES, Model
 
 MOST = 4
+PCIE_GAIN = 1.2  # tokens a second that a split over PCIe must promise to be worth a measurement
 SPLITS = (1, 2, 4, 8, 16)  # that are tried when the server's own cards are too few ...
 MORE_CARDS = (2, 3, 4, 6, 8, 12, 16)  # ... over so many
 
@@ -48,7 +49,7 @@ def advice(case: Case) -> tuple[str, ...]:
     if case.limited:
         out += _first(case, (smaller_weights, _four_bit, shorter_length, fp8_cache))
         out += _first(case, (longer_length, fewer_sequences, _more_cards))
-    out += _first(case, (_faster_link,))
+    out += _first(case, (_faster_split,))
     return tuple(dict.fromkeys(_sentence(text) for text in out))[:MOST]
 
 
@@ -199,26 +200,28 @@ def _most_requests(case: Case, chosen: Weighed) -> int:
     return low
 
 
-def _faster_link(case: Case) -> str:
-    """NVLink that a word for the workload leaves unused: the load in numbers would use it."""
+def _faster_split(case: Case) -> str:
+    """A split that is predicted to be faster, but is not taken on a prediction alone."""
     chosen, request = case.chosen, case.request
-    if chosen is None or request.workload.given or request.workload.name == "latency" or request.topology != "auto":
+    if chosen is None or request.topology != "auto" or not chosen.speed.known or request.workload.targets:
         return ""
-    if request.single_endpoint or request.tensor_parallel_size or request.replicas or not chosen.speed.known:
+    if request.single_endpoint or request.tensor_parallel_size or request.replicas:
         return ""
-    rivals = [
-        w
-        for w in case.weighed
-        if w.serves
-        and w.tp > chosen.tp
-        and w.cards == chosen.cards
-        and all(case.fabric.nvlink(f.group) for f in w.fits)
-    ]
+    rivals = [w for w in case.weighed if w.serves and w.tp > chosen.tp and w.cards == chosen.cards and w.speed.known]
     best = max(rivals, key=lambda w: (w.speed.rate, -w.tp), default=None)
-    if best is None or best.speed.rate < RATE_GAIN * chosen.speed.rate:
+    if best is None:
         return ""
-    return (
-        f"{shape(best)} over NVLink is predicted to make {best.speed.rate:,.0f} tokens a second instead of "
-        f"{chosen.speed.rate:,.0f} with {request.workload.loaded(chosen.speed.concurrency)}: give the workload in "
-        f"numbers if that is your load, replicas of {cards_text(chosen.tp)} keep requests from holding up one another"
+    nvlink = all(case.fabric.nvlink(f.group) for f in best.fits)
+    words = not request.workload.given and request.workload.name != "latency"
+    if best.speed.rate < (RATE_GAIN if nvlink else PCIE_GAIN) * chosen.speed.rate or (words and not nvlink):
+        return ""
+    what = (
+        f"{shape(best)} over {case.fabric.describe(best.fits[0].group)} is predicted to make {best.speed.rate:,.0f} "
+        f"tokens a second instead of {chosen.speed.rate:,.0f} with {request.workload.loaded(chosen.speed.concurrency)}"
     )
+    if nvlink:
+        return (
+            f"{what}: give the workload in numbers if that is your load, replicas of {cards_text(chosen.tp)} keep "
+            "requests from holding up one another"
+        )
+    return f"{what}: servers differ much in what PCIe gives, so measure it with topology {best.topology} first"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Callable, Iterator, Mapping, Optional
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._cards import pcie_gb_s
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import GIB, Release
@@ -36,6 +37,7 @@ class Unit:
     numa_node: Optional[int] = None
     slice_number: int = -1  # of a MIG card; -1: a whole card
     capability: str = ""  # compute capability such as "9.0"; empty where NVML does not say
+    pcie_gb_s: float = 0.0  # of its slot, one direction; 0 where NVML does not say
 
     @property
     def is_mig(self) -> bool:
@@ -98,6 +100,7 @@ def select_units(request: PlanRequest, release: Release) -> tuple[tuple[Unit, ..
                 foreign,
                 node,
                 capability=gpu.compute_capability,
+                pcie_gb_s=_pcie_gb_s(gpu),
             )
         )
         if (gpu.health or {}).get("verdict") == "warn":
@@ -113,6 +116,13 @@ def free_memory(gpu: Gpu, own_pids: tuple[int, ...]) -> tuple[int, bool]:
     free = gpu.memory_free_bytes + sum(int(p.get("memory_bytes") or 0) for p in own)
     free = min(free, gpu.cuda_total_bytes)
     return free, gpu.cuda_total_bytes - free > GIB
+
+
+def _pcie_gb_s(gpu: Gpu) -> float:
+    """The generation the slot can do (an idle card falls back to a lower one) over the lanes that are wired."""
+    values = gpu.pcie_gen.get("max"), gpu.pcie_width.get("current") or gpu.pcie_width.get("max")
+    gen, lanes = (v if isinstance(v, int) and not isinstance(v, bool) else 0 for v in values)
+    return pcie_gb_s(gen, lanes)
 
 
 def _is_own(process: Mapping[str, Any], own_pids: tuple[int, ...]) -> bool:
@@ -201,12 +211,11 @@ class Fabric:
         return any(link is not None and not link.p2p and not link.nvlink_count for link in pairs)
 
     def link_kind(self, group: tuple[Unit, ...]) -> str:
-        """What an all-reduce runs over: nvlink, pcie_p2p (vLLM's own, two cards at most), or pcie (NCCL)."""
+        """What an all-reduce runs over: nvlink, pcie_p2p (the cards reach each other's memory), or pcie."""
         if self.nvlink(group):
             return "nvlink"
         pairs = [self.link(a, b) for a, b in combinations(group, 2)]
-        # custom_all_reduce.py: "not supported on more than two PCIe-only GPUs"
-        return "pcie_p2p" if len(group) == 2 and all(link is not None and link.p2p for link in pairs) else "pcie"
+        return "pcie_p2p" if pairs and all(link is not None and link.p2p for link in pairs) else "pcie"
 
     def score(self, group: tuple[Unit, ...]) -> tuple[float, float]:
         near = [self.nearness(a, b) for a, b in combinations(group, 2)]

@@ -18,7 +18,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._memory import 
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric, Unit
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_speed import Speed, host_speed
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_speed import Replica, Speed, host_speed
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import split_problem
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import GIB, Release, batch_tier
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
@@ -221,7 +221,7 @@ class Fitter:
 
     def speed(self, fits: Sequence[GroupFit]) -> Speed:
         ranks = [
-            (
+            Replica(
                 self.fabric.link_kind(f.group),
                 f.group[0].name,
                 len(f.group),
@@ -229,6 +229,7 @@ class Fitter:
                 f.kv_bytes,
                 f.max_num_seqs,
                 f.max_num_batched_tokens,
+                min(u.pcie_gb_s for u in f.group),
             )
             for f in fits
             if f.memory is not None

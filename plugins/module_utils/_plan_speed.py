@@ -15,8 +15,24 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_workload 
 from ansible_collections.gpuserve.inference.plugins.module_utils._speed import SpeedPrediction, predict_speed
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
-# link, card, tensor parallel size, KV cache, its bytes, max_num_seqs, max_num_batched_tokens of one replica
-Replica = tuple[str, str, int, KvPlan, int, int, int]
+
+@dataclass(frozen=True)
+class Replica:
+    """One instance, as far as its speed is concerned."""
+
+    link: str  # nvlink, pcie_p2p or pcie
+    card: str
+    tp: int
+    kv: KvPlan
+    kv_bytes: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    pcie_gb_s: float  # of the narrowest slot; 0: not known
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Replicas that are alike are equally fast (their KV cache then has the same layout too)."""
+        return self.link, self.card, self.tp, self.kv_bytes, self.max_num_seqs, self.pcie_gb_s
 
 
 @dataclass(frozen=True)
@@ -79,24 +95,24 @@ def host_speed(model: Model, workload: Workload, kv_cache_dtype: str, replicas: 
     element = kv_element_bytes(model, kv_cache_dtype)
     known: dict[tuple[object, ...], SpeedPrediction] = {}
     parts = []
-    for link, card, tp, kv, kv_bytes, seqs, batched in replicas:
-        key = (link, card, tp, kv_bytes, seqs, batched)
-        if key not in known:
-            known[key] = predict_speed(
+    for each in replicas:
+        if each.key not in known:
+            known[each.key] = predict_speed(
                 model,
-                card,
-                tp,
-                link=link,
+                each.card,
+                each.tp,
+                link=each.link,
                 concurrency=share,
                 input_tokens=workload.input_tokens,
                 output_tokens=workload.output_tokens,
-                kv_plan=kv,
-                kv_bytes=kv_bytes,
-                max_num_seqs=seqs,
-                max_num_batched_tokens=batched,
+                kv_plan=each.kv,
+                kv_bytes=each.kv_bytes,
+                max_num_seqs=each.max_num_seqs,
+                max_num_batched_tokens=each.max_num_batched_tokens,
                 kv_element_bytes=element,
+                pcie_gb_s=each.pcie_gb_s or None,
             )
-        parts.append(known[key])
+        parts.append(known[each.key])
     rates = [p.requests_per_s for p in parts if p.requests_per_s]
     tpots = [p.tpot_ms for p in parts if p.tpot_ms is not None]
     ttfts = [p.ttft_ms for p in parts if p.ttft_ms is not None]

@@ -402,6 +402,27 @@ def test_nvlink_that_a_word_leaves_unused():
     assert not any("NVLink" in t for t in advice(plan(cards("h200", "h200"), links=links(2))))
 
 
+def test_a_split_over_pcie_is_to_be_measured_first():
+    made = plan(cards("l40s", "l40s"), links=links(2), model=real("qwen3-30b-a3b"), workload="latency")
+    assert shape(made) == (1, 2)  # no choice: one card does not hold it
+    assert not any("measure it" in t for t in advice(made))
+    made = plan(cards("5090", "5090"), links=links(2), workload=load(1))
+    text = next(t for t in advice(made) if "measure it with topology tensor_parallel first" in t)
+    rates = [candidate(made, *s)["prediction"]["output_tokens_per_s"] for s in ((1, 2), (2, 1))]
+    assert rates[0] > 1.2 * rates[1]
+    assert f"{rates[0]:,.0f} tokens a second instead of {rates[1]:,.0f}" in text
+
+
+def test_a_narrow_slot_is_predicted_slower():
+    wide = {"pcie_gen": {"current": 1, "max": 5}, "pcie_width": {"current": 16, "max": 16}}
+    narrow = {"pcie_gen": {"current": 1, "max": 5}, "pcie_width": {"current": 4, "max": 16}}
+    rates = [
+        plan(cards("5080", "5080", **slot), links=links(2))["prediction"]["output_tokens_per_s"]
+        for slot in (wide, narrow)
+    ]
+    assert rates[0] > rates[1]
+
+
 @pytest.mark.parametrize(
     ("gpus", "what", "needle"),
     [
