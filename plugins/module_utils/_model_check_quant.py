@@ -34,7 +34,7 @@ def check_quantization(quant: Mapping[str, Any], where: str, allow_unknown: bool
         return []
     method = quant.get("quant_method")
     warnings = []
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         problem = (
             f"{where} names no quant_method"
             if method == "unknown"

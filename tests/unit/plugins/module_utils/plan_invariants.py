@@ -10,7 +10,6 @@ import json
 import math
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import free_memory
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import argument
 
@@ -153,7 +152,7 @@ def check_memory(plan: Mapping[str, Any], request: PlanRequest) -> None:
             card = next(g for g in request.gpus if g.index == index)
             mig = next((m for m in card.mig_devices if m.uuid == uuid and card.mig_mode == "enabled"), None)
             total = mig.memory_total_bytes if mig else card.cuda_total_bytes
-            free = free_memory(card, request.own_pids)[0] if not mig else mig.memory_free_bytes
+            free = free_bytes(card, request.own_pids) if not mig else mig.memory_free_bytes
             if mig and request.own_pids:
                 free = total  # what a slice's engine holds cannot be told apart
             smallest = total if smallest is None else min(smallest, total)
@@ -163,6 +162,16 @@ def check_memory(plan: Mapping[str, Any], request: PlanRequest) -> None:
     assert sum(found[part] or 0 for part in PARTS) <= found["cuda_total_bytes"]
     assert found["budget_bytes"] <= found["cuda_total_bytes"]
     assert any(found["cuda_total_bytes"] == size for size in totals(plan, request))
+
+
+def free_bytes(card: Any, own_pids: tuple[int, ...]) -> int:
+    """What is free once the engines that the plan replaces are gone."""
+    ours = [
+        p for p in card.processes if p.get("pid") in own_pids or str(p.get("unit") or "").startswith("vllm@")
+    ]  # fmt: skip
+    if ours and len(ours) == len(card.processes):
+        return int(card.cuda_total_bytes)
+    return int(min(card.memory_free_bytes + sum(p.get("memory_bytes") or 0 for p in ours), card.cuda_total_bytes))
 
 
 def totals(plan: Mapping[str, Any], request: PlanRequest) -> Iterator[int]:

@@ -15,6 +15,7 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, ModelError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_check_quant import check_quantization
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.model_files import (
     config,
     fixture_config,
@@ -226,6 +227,11 @@ def test_accepted(tmp_path: Path, changes: dict[str, Any]) -> None:
     m = read_model(str(model_dir(tmp_path, config(**changes))))
     assert m.architecture == "LlamaForCausalLM"
     json.dumps(m.to_dict(), allow_nan=False)
+
+
+def test_a_quantization_method_that_is_no_word() -> None:
+    with pytest.raises(ModelError, match=r"quant_method \[\] is not one that vLLM knows"):
+        check_quantization({"quant_method": []}, "config.json: quantization_config", allow_unknown=False)
 
 
 def test_experts_without_a_count_are_said(tmp_path: Path) -> None:

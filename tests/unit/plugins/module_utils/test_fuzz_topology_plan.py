@@ -162,25 +162,25 @@ settings = st.fixed_dictionaries(
 asked = st.builds(lambda host, options: {**host, **options}, hosts(), settings)
 
 
-@fuzz(250)
+@fuzz(180)
 @hypothesis.given(host=hosts(), model=st.sampled_from(MODEL_DICTS + UNKNOWN))
 def test_any_host_and_any_model(host: dict[str, Any], model: dict[str, Any]) -> None:
     plan_or_error({**host, "model": model})
 
 
-@fuzz(400)
+@fuzz(300)
 @hypothesis.given(options=asked)
 def test_any_sound_options(options: dict[str, Any]) -> None:
     plan_or_error(options)
 
 
-@fuzz(500)
+@fuzz(350)
 @hypothesis.given(options=spoiled(asked))
 def test_spoiled_options(options: dict[str, Any]) -> None:
     plan_or_error(options)
 
 
-@fuzz(200)
+@fuzz(120)
 @hypothesis.given(
     options=asked, junk=st.dictionaries(st.sampled_from([*OPTIONS, "modle", ""]), anything, min_size=1, max_size=2)
 )
@@ -188,7 +188,7 @@ def test_junk_for_an_option(options: dict[str, Any], junk: dict[str, Any]) -> No
     plan_or_error({**options, **junk})
 
 
-@fuzz(150)
+@fuzz(120)
 @hypothesis.given(model=spoiled(st.sampled_from(MODEL_DICTS)), host=hosts())
 def test_spoiled_models(model: dict[str, Any], host: dict[str, Any]) -> None:
     plan_or_error({**host, "model": model})
