@@ -31,7 +31,8 @@ options:
       - What the endpoint is for. One of V(latency), V(throughput) and V(mixed).
       - Or numbers, as a dictionary of C(input_tokens), C(output_tokens) and C(concurrency), and optionally C(name) (one
         of the words above, V(mixed) if left out), C(ttft_ms) and C(tpot_ms). The KV cache must then hold C(concurrency)
-        requests of C(input_tokens) plus C(output_tokens), shared by all replicas.
+        requests, shared by all replicas, each with its C(input_tokens) and the part of its C(output_tokens) that is
+        there at a time (all of it for one request, little more than half where there are many).
       - C(ttft_ms) and C(tpot_ms) are targets for the time to the first token and the time of each further one. What is
         predicted to meet them is preferred, and the plan says whether they are met. Predictions are estimates.
       - "Where only a word is given, every replica must hold: one request of 8192 tokens for V(latency), 8 of 2048 for

@@ -23,7 +23,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_case impo
     smallest_split,
     tokens_of,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_choose import RATE_GAIN
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_choose import RATE_GAIN, asked_for
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_explain import TARGET_NAMES, cards_text, shape
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_fit import Fitter, gib
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_weigh import Weighed
@@ -35,7 +35,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights i
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import DTYPE_BYTES, Model
 
 MOST = 4
-PCIE_GAIN = 1.2  # tokens a second that a split over PCIe must promise to be worth a measurement
+PCIE_GAIN = 1.2  # tokens a second that an alternative must promise to be worth a measurement
 SPLITS = (1, 2, 4, 8, 16)  # that are tried when the server's own cards are too few ...
 MORE_CARDS = (2, 3, 4, 6, 8, 12, 16)  # ... over so many
 
@@ -49,7 +49,7 @@ def advice(case: Case) -> tuple[str, ...]:
     if case.limited:
         out += _first(case, (smaller_weights, _four_bit, shorter_length, fp8_cache))
         out += _first(case, (longer_length, fewer_sequences, _more_cards))
-    out += _first(case, (_faster_split,))
+    out += _first(case, (_faster_queue, _faster_split))
     return tuple(dict.fromkeys(_sentence(text) for text in out))[:MOST]
 
 
@@ -198,6 +198,22 @@ def _most_requests(case: Case, chosen: Weighed) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if good(middle) else (low, middle - 1)
     return low
+
+
+def _faster_queue(case: Case) -> str:
+    """Replicas with too little KV cache for the load, which are predicted to be faster all the same."""
+    chosen, request = case.chosen, case.request
+    if chosen is None or not chosen.serves or not request.workload.given or request.workload.targets:
+        return ""
+    able = [w for w in asked_for(request, case.weighed) if w.roomy and not w.serves and w.tp < chosen.tp]
+    best = max(able, key=lambda w: w.speed.rate, default=None)
+    if best is None or best.speed.rate < PCIE_GAIN * chosen.speed.rate or not chosen.speed.known:
+        return ""
+    return (
+        f"{shape(best)} is predicted to make {best.speed.rate:,.0f} tokens a second instead of "
+        f"{chosen.speed.rate:,.0f}, although {best.speed.queued:,.0f} of {best.speed.concurrency:,} requests would "
+        f"wait for KV cache (TTFT {best.speed.ttft_ms or 0:,.0f} ms): set topology {best.topology} if that is acceptable"
+    )
 
 
 def _faster_split(case: Case) -> str:

@@ -27,7 +27,8 @@ def shape(w: Weighed) -> str:
 
 
 def _single_card_problem(weighed: Sequence[Weighed]) -> str:
-    return next((w.problem for w in weighed if w.tp == 1 and w.replicas == 1 and not w.serves), "")
+    """Why no replica stands on one card, of all cards together: fewer replicas share the load among fewer."""
+    return next((w.problem for w in weighed if w.tp == 1 and not w.serves), "")
 
 
 def reason_text(

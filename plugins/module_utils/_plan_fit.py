@@ -170,9 +170,10 @@ class Fitter:
             good_len = max(good_len, need_len)
         starts, roomy = longest >= need_len, longest >= good_len
         # A cache is judged at the typical request, which no request longer than max_model_len can be.
-        typical = min(workload.tokens, limit)
+        typical = min(workload.held_tokens(share), limit)
         needed = rank.kv.bytes_for(share, typical)
-        serves = roomy and needed <= left
+        crowded = workload.given and share > seqs
+        serves = roomy and needed <= left and not crowded
         problem = ""
         if left <= 0:
             rest = rank.budget - rank.weights - left  # with what is held back
@@ -184,6 +185,8 @@ class Fitter:
                 f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, one request of {good_len:,} "
                 f"tokens needs {gib(short)}: {gib(short - left)} short"
             )
+        elif crowded:
+            problem = f"max_num_seqs {seqs:,} lets only so many of {share:,} requests run at once"
         elif not serves:
             problem = (
                 f"weights {gib(rank.weights)} leave {gib(left)} for KV cache, {workload.name} work "

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import (
+    CARDS,
     GIB,
     cards,
     links,
@@ -23,6 +24,7 @@ from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan
     real,
     thirds,
 )
+from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.speed_cases import model_of, truth
 
 LLAMA, MOE, SMALL = "llama-3.1-8b", "qwen3-30b-a3b", "llama-3.2-1b"
 
@@ -143,7 +145,7 @@ ROWS: list[tuple[str, Any, Any, Any, dict[str, Any], str, Any, str]] = [
     ("kv-starved-latency", of("3090", 2), [], qwen3_32b_w4a16(), {"workload": "latency"}, "1 x TP2", None, "short"),
     ("kv-few-short", of("3090", 2), [], qwen3_32b_w4a16(), numbers(4, 500, 100), "2 x TP1", None, ""),
     ("kv-starved-gemma", of("4090", 2), [], "gemma-2-9b", {"workload": "throughput"}, "1 x TP2", None, "short"),
-    ("kv-numbers", of("5090", 2), [], LLAMA, numbers(120, 1900, 100), "1 x TP2", None, "(60 x 2,000 tokens)"),
+    ("kv-numbers", of("5090", 2), [], LLAMA, numbers(120, 1900, 100), "1 x TP2", None, "(60 x 1,958 tokens)"),
     ("kv-long", of("5090", 2), [], LLAMA, {"max_model_len": 131072}, "1 x TP2", None, "one request of 131,072 tokens"),
     # four and eight cards: every r x t
     ("four-fit", of("5090", 4), [], LLAMA, {}, "4 x TP1", None, ""),
@@ -259,3 +261,67 @@ def test_unequal_replicas_have_their_own_settings():
 def test_custom_all_reduce(count, fabric, flag):
     made = plan(of("5080", count), links=fabric, topology="tensor_parallel")
     assert ("--disable-custom-all-reduce" in made["instances"][0]["args"]) is flag
+
+
+# ---------------------------------------------------------------- what was measured, here and elsewhere
+
+GOOD_ENOUGH = 0.98  # of the best that was measured
+TOTALS = {"NVIDIA A100-SXM4-40GB": 42949672960, "NVIDIA GeForce RTX 3090 Ti": 25769803776}
+
+
+def bench(row, count):
+    """The cards of a row, without a memory that NVML would reserve where the row does not say."""
+    known = {name: (total, reserved) for name, total, reserved in CARDS.values()}
+    total, reserved = known.get(row["card"]) or (TOTALS[row["card"]], 0)
+    return [{**gpu, "name": row["card"], "memory_total_bytes": total, "memory_reserved_bytes": reserved,
+             "memory_free_bytes": total - reserved} for gpu in of("h100", count)]  # fmt: skip
+
+
+@pytest.mark.parametrize("concurrency", [1, 16, 128])
+def test_the_load_in_numbers_chooses_what_was_measured_best(concurrency):
+    """2 x H200: the choice reaches at least 0.98 x of the better of the two ways in which it can serve."""
+    rows = [
+        row
+        for row in truth("h200x2_llama8b_vllm0.26.json")["rows"]
+        if row["concurrency"] == concurrency and row["mode"] in ("dp+nginx", "tp2")
+    ]
+    rates = {(row["replicas"], row["tp"]): row["output_tokens_per_s"] for row in rows}
+    assert len(rates) == 2
+    made = plan(of("h200", 2), links=NVLINK_2, vllm_version="0.26.0", **numbers(concurrency))
+    chosen = rates[made["replicas"], made["tensor_parallel_size"]]
+    assert chosen >= GOOD_ENOUGH * max(rates.values())
+
+
+WHOLE = [  # comparisons in which every candidate uses all cards, and the source gives figures or an order
+    case
+    for case in truth("published_comparisons.json")["comparisons"]
+    if case.get("ranked", True)
+    and len({c["tp"] * c["replicas"] for c in case["candidates"]}) == 1
+    and len({c["link"] for c in case["candidates"]}) == 1
+    and case["output_tokens"] > 1  # the planner decides on serving, not on prefill alone
+]
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=lambda c: c["id"])
+def test_published_comparisons(case):
+    count = case["candidates"][0]["tp"] * case["candidates"][0]["replicas"]
+    link = case["candidates"][0]["link"]
+    fabric = links(count, nvlink=18) if link == "nvlink" else links(count, p2p=False)
+    load = numbers(case["concurrency"], case["input_tokens"], case["output_tokens"])
+    wish = {"gpu_memory_utilization": case["utilization"]} if "utilization" in case else {}
+    if "max_num_seqs" in case:
+        wish["max_num_seqs"] = case["max_num_seqs"]
+    made = plan(bench(case, count), model=model_of(case["model"]).to_dict(), links=fabric, **load, **wish)
+    shape = (made["replicas"], made["tensor_parallel_size"])
+    named = {(c["replicas"], c["tp"]): c for c in case["candidates"]}
+    names = case.get("order") or [
+        c["name"] for c in sorted(case["candidates"], key=lambda c: -c["measured"]) if "measured" in c
+    ]
+    if shape not in named:  # an arrangement that was not measured must be predicted about as good as those that were
+        rates = {
+            (c["replicas"], c["tensor_parallel_size"]): c["prediction"].get("output_tokens_per_s") or 0
+            for c in made["candidates"]
+        }
+        assert rates[shape] >= 0.95 * max(rates[s] for s in named), made["reason"]
+        return
+    assert named[shape]["name"] == names[0], made["reason"]

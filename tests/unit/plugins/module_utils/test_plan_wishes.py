@@ -413,6 +413,23 @@ def test_a_split_over_pcie_is_to_be_measured_first():
     assert f"{rates[0]:,.0f} tokens a second instead of {rates[1]:,.0f}" in text
 
 
+def test_replicas_that_would_queue_but_are_predicted_faster():
+    """The rule takes the split, which holds all requests; the operator may prefer the faster queue."""
+    wish = {"input_tokens": 1900, "output_tokens": 100, "concurrency": 120}
+    made = plan(cards("5090", "5090"), workload=wish)
+    assert shape(made) == (1, 2)
+    text = next(t for t in advice(made) if "would wait for KV cache" in t)
+    assert text.startswith("data_parallel 2 x TP1 is predicted to make")
+    asked = plan(cards("5090", "5090"), workload=wish, topology="data_parallel")
+    assert f"{asked['prediction']['output_tokens_per_s']:,.0f} tokens a second" in text
+    assert any("requests will queue" in w for w in asked["warnings"])
+
+
+def test_more_requests_than_max_num_seqs_queue_too():
+    made = plan(cards("5090"), workload=load(100, ttft_ms=1), max_num_seqs=16)
+    assert any("max_num_seqs 16 lets only so many of 100 requests run at once" in w for w in made["warnings"])
+
+
 def test_a_narrow_slot_is_predicted_slower():
     wide = {"pcie_gen": {"current": 1, "max": 5}, "pcie_width": {"current": 16, "max": 16}}
     narrow = {"pcie_gen": {"current": 1, "max": 5}, "pcie_width": {"current": 4, "max": 16}}
