@@ -212,7 +212,7 @@ def _faster_queue(case: Case) -> str:
     return (
         f"{shape(best)} is predicted to make {best.speed.rate:,.0f} tokens a second instead of "
         f"{chosen.speed.rate:,.0f}, although {best.speed.queued:,.0f} of {best.speed.concurrency:,} requests would "
-        f"wait for KV cache (TTFT {best.speed.ttft_ms or 0:,.0f} ms): set topology {best.topology} if that is acceptable"
+        f"wait for KV cache (TTFT {best.speed.ttft_ms or 0:,.0f} ms): set topology {best.topology} to have it so"
     )
 
 
