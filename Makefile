@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PYTHON
 
-.PHONY: help venv venv-test demo demo-clean test lint unit sanity build molecule readme clean
+.PHONY: help venv venv-test demo demo-clean test lint unit sanity build molecule readme bench-planner clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ molecule: venv-test ## molecule scenarios on real systemd machines (SCENARIOS='s
 
 readme: venv ## regenerate the variable tables of roles/*/README.md from their argument_specs
 	@.venv/bin/python tools/role_readme.py
+
+bench-planner: venv ## the planner beside other estimators, on measured rows (ARGS=--install fetches them first)
+	@.venv/bin/python benchmarks/planner/compare.py $(ARGS) && .venv/bin/python benchmarks/planner/timing.py
 
 clean: ## remove .venv, caches and build results
 	@rm -rf .venv .cache .ansible build tests/output .mypy_cache .ruff_cache .pytest_cache

@@ -24,31 +24,29 @@ if __package__ in (None, ""):  # run as a script: the path by which Ansible know
 
 from ansible_collections.gpuserve.inference.benchmarks.planner import report, tools  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.asks import FIELDS, asks  # noqa: E402
-from ansible_collections.gpuserve.inference.benchmarks.planner.ours import ask_ours  # noqa: E402
+from ansible_collections.gpuserve.inference.benchmarks.planner.ours import ask_ours, kind_of  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.published import PUBLISHED  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.questions import Question, questions  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.rows import GIB, Row, load  # noqa: E402
-from ansible_collections.gpuserve.inference.benchmarks.planner.stats import (  # noqa: E402
-    error_percent,
-    spread,
-    verdicts,
-)
+from ansible_collections.gpuserve.inference.benchmarks.planner.stats import spread, verdicts  # noqa: E402
 
 OURS = "gpuserve"
 KINDS = ("rented", "edge")
+WHAT = ("weights", "tokens", "request")
 
 
 def gather(job: Sequence[Mapping[str, Any]], only: set[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Answers by estimator and question, and what each estimator is (version, source, or why it did not run)."""
     models = sorted({a["model"] for a in job})
     listed = tools.checkpoints(models) if tools.installed("accelerate") else {}
-    sizes = {m: c.get("bytes") for m, c in listed.items()}
     answers: dict[str, dict[str, Any]] = {OURS: {a["id"]: ask_ours(a) for a in job}}
     about = {OURS: "topology_plan, from config.json alone"}
     for name, formula in PUBLISHED.items():
-        answers[name] = {a["id"]: formula(a, sizes.get(a["model"])) for a in job}
+        answers[name] = {a["id"]: formula(a, listed.get(a["model"], {})) for a in job}
         about[name] = "published formula"
-    details = {m: {"dir": str(tools.MODELS / m), **listed.get(m, {})} for m in models}
+    details = {
+        m: {"dir": str(tools.MODELS / m), "kv_scales": tools.has_kv_scales(m), **listed.get(m, {})} for m in models
+    }
     for tool in tools.TOOLS:
         if only and tool.name not in only:
             continue
@@ -73,15 +71,22 @@ def summarise(
 ) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {}
     for name, given in answers.items():
-        per = {
-            "weights": [error_percent(given[r.id].get("weights"), r.weights) for r in rows],
-            "tokens": [error_percent(given[r.id].get("tokens"), r.kv_tokens) for r in rows],
-            "request": [error_percent(given[r.id].get("request"), r.request_bytes) for r in rows],
-        }
         fit = {k: verdicts((given[q.id].get("fits"), q.fits) for q in asked if q.kind == k) for k in KINDS}
         fit["measured rows"] = verdicts((given[r.id].get("fits"), True) for r in rows)
-        out[name] = {**{what: spread(errors) for what, errors in per.items()}, "fit": fit}
+        out[name] = {**{what: spread(report.errors(given, rows, what)) for what in WHAT}, "fit": fit}
     return out
+
+
+def held_out(rows: Sequence[Row], answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Where files say which rows the planner's constants may have seen: the others alone."""
+    kept = [r for r in rows if r.split.startswith("held")]
+    if not kept:
+        return []
+    out = ["", f"## Held-out rows only ({len(kept)})", ""]
+    for what, title in (("weights", "Weights of a card"), ("tokens", "KV cache tokens")):
+        some = {name: {what: spread(report.errors(given, kept, what))} for name, given in answers.items()}
+        out += [f"{title}:", "", report.summary_table(some, what), ""]
+    return out[:-1]
 
 
 def markdown(
@@ -103,6 +108,9 @@ def markdown(
         "## Weights of a card", "", report.summary_table(summary, "weights"),
         "", "## KV cache tokens", "", report.summary_table(summary, "tokens"),
         "", "## KV cache of one request of max_model_len, on a card", "", report.summary_table(summary, "request"),
+        "", "## KV cache tokens by kind of model", "",
+        report.kind_table(answers, rows, {r.model: kind_of(r.model) for r in rows}, "tokens"),
+        *held_out(rows, answers),
         "", "## Does it fit", "",
         f"{len(asked)} questions (answer yes: {true}, no: {len(asked) - true}), and the measured rows, which all fit.",
         "", report.fit_table(summary, [*KINDS, "measured rows"]),

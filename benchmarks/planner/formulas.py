@@ -29,7 +29,7 @@ def full_attention_token_bytes(config: Mapping[str, Any], element: int = 2) -> O
     """KV bytes a token if every layer were full attention; None where the config names no heads."""
     text = text_part(config)
     heads = int(text.get("num_attention_heads") or 0)
-    if not heads:
+    if not heads or not text.get("hidden_size"):
         return None
     kv_heads = int(text.get("num_key_value_heads") or heads)
     return 2 * int(text["num_hidden_layers"]) * kv_heads * head_dim(text) * element

@@ -22,6 +22,15 @@ def model_info(name: str) -> dict[str, Any]:
     return read_model(str(MODELS / name)).to_dict()
 
 
+def kind_of(name: str) -> str:
+    """What the model keeps of past tokens, in one word for the tables."""
+    kinds = {group["kind"] for group in model_info(name)["kv_layout"]}
+    for kind, word in (("mla", "MLA"), ("mamba", "states"), ("chunked", "windows"), ("sliding", "windows")):
+        if kind in kinds:
+            return word
+    return "full attention"
+
+
 def options(ask: Mapping[str, Any]) -> dict[str, Any]:
     count = int(ask["tp"])
     gpus = [

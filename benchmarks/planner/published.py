@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping
 
 from ansible_collections.gpuserve.inference.benchmarks.planner.asks import answer
 from ansible_collections.gpuserve.inference.benchmarks.planner.formulas import (
@@ -19,6 +19,7 @@ from ansible_collections.gpuserve.inference.benchmarks.planner.formulas import (
 )
 from ansible_collections.gpuserve.inference.benchmarks.planner.rows import MODELS
 
+Checkpoint = Mapping[str, Any]  # as drivers/ask_checkpoint.py lists it
 NO_SIZE = "the checkpoint's size is not known"
 NO_HEADS = "the config names no attention heads"
 
@@ -28,23 +29,27 @@ def config_of(model: str) -> dict[str, Any]:
     return data
 
 
-def rule_of_thumb(ask: Mapping[str, Any], files: Optional[int]) -> dict[str, Any]:
+def rule_of_thumb(ask: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """Heads that a config leaves to its class's defaults are looked up, as a person would."""
+    files = checkpoint.get("bytes")
     if not files:
         return answer(error=NO_SIZE)
-    token = full_attention_token_bytes(config_of(ask["model"]))
+    token = full_attention_token_bytes(config_of(ask["model"])) or full_attention_token_bytes(checkpoint["text"])
     if token is None:
         return answer(weights=files / ask["tp"], error=NO_HEADS)
     tokens = RuleOfThumb.tokens(files, token, ask["memory"], ask["utilization"], ask["tp"])
     return answer(files / ask["tp"], tokens, token * ask["length"] / ask["tp"], tokens >= ask["length"])
 
 
-def gpustack(ask: Mapping[str, Any], files: Optional[int]) -> dict[str, Any]:
+def gpustack(ask: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    files = checkpoint.get("bytes")
     if not files:
         return answer(error=NO_SIZE)
     return answer(fits=GpuStack.fits(files, ask["memory"], ask["utilization"], ask["tp"]))
 
 
-def kaito(ask: Mapping[str, Any], files: Optional[int]) -> dict[str, Any]:
+def kaito(ask: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    files = checkpoint.get("bytes")
     if not files:
         return answer(error=NO_SIZE)
     config, cards = config_of(ask["model"]), int(ask["tp"])
@@ -62,7 +67,7 @@ def kaito(ask: Mapping[str, Any], files: Optional[int]) -> dict[str, Any]:
     )
 
 
-PUBLISHED: dict[str, Callable[[Mapping[str, Any], Optional[int]], dict[str, Any]]] = {
+PUBLISHED: dict[str, Callable[[Mapping[str, Any], Checkpoint], dict[str, Any]]] = {
     "rule of thumb": rule_of_thumb,
     "GPUStack": gpustack,
     "KAITO": kaito,

@@ -9,9 +9,17 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.benchmarks.planner.rows import GIB, Row
-from ansible_collections.gpuserve.inference.benchmarks.planner.stats import error_percent
+from ansible_collections.gpuserve.inference.benchmarks.planner.stats import error_percent, spread
 
 SILENT = "—"
+
+
+def measured(row: Row, what: str) -> float:
+    return {"weights": row.weights, "tokens": row.kv_tokens, "request": row.request_bytes}[what]
+
+
+def errors(given: Mapping[str, Any], rows: Sequence[Row], what: str) -> list[Optional[float]]:
+    return [error_percent(given[r.id].get(what), measured(r, what)) for r in rows]
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -42,6 +50,28 @@ def summary_table(summary: Mapping[str, Any], what: str) -> str:
     return table(["estimator", "rows", "median %", "p90 %", "max %"], lines)
 
 
+def kind_table(
+    answers: Mapping[str, Mapping[str, Any]], rows: Sequence[Row], kinds: Mapping[str, str], what: str
+) -> str:
+    """Median and largest error of each kind of model; rows without an answer are said as a count."""
+    words = list(dict.fromkeys(sorted(kinds[r.model] for r in rows)))
+    lines = []
+    for name, given in answers.items():
+        cells = [name]
+        for word in words:
+            s = spread(errors(given, [r for r in rows if kinds[r.model] == word], what))
+            if not s["answered"]:
+                cells.append(SILENT)
+                continue
+            missing = s["asked"] - s["answered"]
+            cells.append(
+                f"{percent(s['median'])} / {percent(s['max'])}" + (f" ({missing} no answer)" if missing else "")
+            )
+        lines.append(cells)
+    counts = [f"{word} ({sum(kinds[r.model] == word for r in rows)} rows)" for word in words]
+    return table(["median / max %", *counts], lines)
+
+
 def fit_table(summary: Mapping[str, Any], kinds: Sequence[str]) -> str:
     lines = []
     for name, entry in summary.items():
@@ -60,11 +90,11 @@ def fit_table(summary: Mapping[str, Any], kinds: Sequence[str]) -> str:
 
 
 def row_table(row: Row, answers: Mapping[str, Mapping[str, Any]]) -> str:
-    measured = [
+    truth = [
         "**vLLM " + row.vllm + "**", f"{row.weights / GIB:.2f}", "", f"{row.kv_tokens:,}", "",
         f"{row.request_bytes / GIB:.3f}", "", "yes",
     ]  # fmt: skip
-    lines = [measured]
+    lines = [truth]
     for name, a in answers.items():
         weights, tokens, request, fits = a.get("weights"), a.get("tokens"), a.get("request"), a.get("fits")
         lines.append(

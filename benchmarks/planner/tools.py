@@ -81,6 +81,13 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def has_kv_scales(model: str) -> bool:
+    """Whether the checkpoint brings scales for an 8-bit KV cache, which vLLM then uses without being told."""
+    config = json.loads((MODELS / model / "config.json").read_text(encoding="utf-8"))
+    quant = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config") or {}
+    return bool(quant.get("kv_cache_scheme") or quant.get("kv_cache_quant_algo"))
+
+
 def run_driver(name: str, driver: str, job: Mapping[str, Any]) -> dict[str, Any]:
     """A driver's answer, or {"error": ...}. It gets no network settings and no credentials of the user."""
     empty = home() / "no-home"

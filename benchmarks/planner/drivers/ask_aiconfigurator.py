@@ -51,12 +51,15 @@ def main() -> None:
     def builder(ask: dict):
         """The memory model does not depend on the card's size: one build for all sizes of one row."""
         where, tp = job["models"][ask["model"]]["dir"], ask["tp"]
-        key = (where, tp, ask["batched"], ask["seqs"], ask["card"])
+        key = (where, tp, ask["batched"], ask["seqs"], ask["card"], ask["kv_cache_dtype"])
+        # its own choice for 8-bit weights is an 8-bit cache; vLLM's is 16 bits unless told so or scales are there
+        eight = ask["kv_cache_dtype"].startswith("fp8") or job["models"][ask["model"]].get("kv_scales")
         if key not in builders:
             try:
                 builders[key] = memory.KVCacheEstimator.from_request(
                     where, SYSTEMS[ask["card"]], "vllm", "current", max_num_tokens=ask["batched"],
                     max_batch_size=ask["seqs"], tp_size=tp, moe_tp_size=tp, moe_ep_size=1,
+                    kvcache_quant_mode="fp8" if eight else "bfloat16",
                 )  # fmt: skip
             except Exception as error:
                 builders[key] = error

@@ -68,10 +68,10 @@ def packed(name: str, shape: list[int], dtype: str, quant: dict) -> list[tuple[s
     raise ValueError(f"quantization method {method!r} is not laid out here")
 
 
-def tensors(directory: str) -> list[tuple[str, str, list[int]]]:
+def tensors(directory: str) -> tuple[list[tuple[str, str, list[int]]], dict]:
+    """The tensors, and the text part's config with the defaults of its class filled in."""
     import torch
     import transformers
-    from accelerate import init_empty_weights
 
     with open(os.path.join(directory, "config.json"), encoding="utf-8") as handle:
         raw = json.load(handle)
@@ -86,7 +86,7 @@ def tensors(directory: str) -> list[tuple[str, str, list[int]]]:
     kind = getattr(transformers, raw["architectures"][0], None)
     if kind is None:
         raise ValueError(f"transformers has no class {raw['architectures'][0]}")
-    with init_empty_weights():
+    with torch.device("meta"):
         model = kind._from_config(config)
     model.tie_weights()
     skip = list((quant or {}).get("modules_to_not_convert") or (quant or {}).get("ignore") or []) + ["lm_head"]
@@ -103,7 +103,9 @@ def tensors(directory: str) -> list[tuple[str, str, list[int]]]:
             out += packed(name if experts else module + ".weight", shape, dtype, quant)
         else:
             out.append((name, dtype, shape))
-    return out
+    whole_config = config.get_text_config()
+    keys = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size")
+    return out, {key: getattr(whole_config, key) for key in keys if isinstance(getattr(whole_config, key, None), int)}
 
 
 def main() -> None:
@@ -111,12 +113,12 @@ def main() -> None:
     answers = {}
     for name, model in models.items():
         try:
-            listed = tensors(model["dir"])
+            listed, text = tensors(model["dir"])
         except Exception as error:  # a model that cannot be listed is reported, not guessed
             answers[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
             continue
         size = sum(math.prod(shape) * SIZES[dtype] for _name, dtype, shape in listed)
-        answers[name] = {"bytes": size, "tensors": listed}
+        answers[name] = {"bytes": size, "tensors": listed, "text": text}
     json.dump({"version": __import__("transformers").__version__, "answers": answers}, sys.stdout)
 
 

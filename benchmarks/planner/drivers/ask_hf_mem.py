@@ -77,11 +77,10 @@ def main() -> None:
 
     answers = {}
     for ask in job["asks"]:
-        config = json.loads(files[ask["model"]]["config.json"])
         dtype = ask["kv_cache_dtype"]
-        if dtype == "auto" and (config.get("quantization_config") or {}):
+        if dtype == "auto" and b'"quantization_config"' in files[ask["model"]]["config.json"]:
             # its own auto takes an 8-bit cache for 8-bit weights; vLLM's keeps 16 bits unless there are scales for it
-            dtype = "fp8" if config["quantization_config"].get("kv_cache_scheme") else "bfloat16"
+            dtype = "fp8" if job["models"][ask["model"]].get("kv_scales") else "bfloat16"
         found = estimate(ask["model"], ask["length"], dtype if dtype != "float16" else "bfloat16")
         if isinstance(found, str):
             answers[ask["id"]] = {"error": found}

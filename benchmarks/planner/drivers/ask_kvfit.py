@@ -61,7 +61,9 @@ def main() -> None:
             answers[ask["id"]] = {"error": f"{type(error).__name__}: {error}"[:300]}
             continue
         if code not in (0, 1) or not out.getvalue():
-            answers[ask["id"]] = {"error": err.getvalue().strip().replace("kvfit: ", "")[:300]}
+            answers[ask["id"]] = {
+                "error": (err.getvalue().strip().splitlines() or ["no answer"])[0].removeprefix("kvfit: ")[:300]
+            }
             continue
         layout = json.loads(out.getvalue())["layouts"][0]
         one = layout["kv_per_sequence_per_rank_gib"]

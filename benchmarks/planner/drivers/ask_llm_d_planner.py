@@ -39,6 +39,10 @@ def main() -> None:
             raise ValueError("no safetensors metadata for this model")
         return types.SimpleNamespace(parameter_count=counts[name])
 
+    def config_of(where: str):
+        # as its get_model_config_from_hf does, but with transformers' class where the file names code of the model
+        return planner.AutoConfig.from_pretrained(where, trust_remote_code=False)
+
     planner.get_safetensors_metadata_from_hf = metadata
     configs: dict[str, object] = {}
     answers = {}
@@ -46,7 +50,7 @@ def main() -> None:
         where, tp, memory = job["models"][ask["model"]]["dir"], ask["tp"], ask["memory"] / GIB
         try:
             if where not in configs:
-                configs[where] = planner.get_model_config_from_hf(where)
+                configs[where] = config_of(where)
             config = configs[where]
             if tp not in planner.find_possible_tp(config):
                 answers[ask["id"]] = {"fits": False, "error": f"tensor parallel size {tp} is not possible"}
