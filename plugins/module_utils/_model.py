@@ -20,11 +20,11 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_check_su
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import (
     moe_width,
     parts,
-    tower_parameters,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_json import read_json
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_kv import kv_layout
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, scheme_of, total_bytes
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import tower_parts
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 MANIFEST = ".gpuserve-model.json"  # what model_fetch writes when a download is complete
@@ -137,6 +137,7 @@ def _read(
         path="" if remote is not None else str(directory.resolve()),
         revision=revision,
         config={**fields.defaults, **text},
+        outer_config={k: v for k, v in config.items() if k not in conf.TEXT_PARTS and k not in text} if multimodal else {},
         quantization_config=quant,
         weight_groups=weights.groups,
         has_weights=weights.source != "config",
@@ -162,13 +163,12 @@ def _from_config(
     fields: conf.Fields, config: Mapping[str, Any], dtype: str, scheme: Optional[Scheme], tied: bool, multimodal: bool
 ) -> files.Weights:
     listed = list(parts(fields, tied))
+    if multimodal:
+        listed += tower_parts(config, fields)
+    listed = [p for p in listed if not p.extra]
     element = files.DTYPE_BYTES[dtype]
     groups = total_bytes(listed, element, scheme)
     count = sum(p.size for p in listed)
-    if multimodal:
-        tower = tower_parameters(config)
-        groups["other"] = groups.get("other", 0) + tower * element
-        count += tower
     total = sum(groups.values())
     return files.Weights("config", weight_bytes=total, checkpoint_bytes=total, parameters=count, groups=groups)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import Part
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import Part
 
 # vLLM fuses these; an ignore list may name either form.
 FUSED = {
@@ -46,13 +46,22 @@ class Scheme:
         return not any(_matches(pattern, part.name) for pattern in self.ignored)
 
     def bytes_of(self, part: Part) -> int:
-        weights = part.rows * part.cols
-        total = weights * self.bits / 8 + part.rows * self.row_bytes + part.cols * self.column_bytes
+        """In the checkpoint."""
+        return (int(part.rows * part.cols * self.bits / 8) + self._helpers(part.rows, part.cols)) * part.count
+
+    def _helpers(self, rows: int, cols: int) -> int:
+        """Scales, zero points and indexes of one matrix."""
+        total = rows * self.row_bytes + cols * self.column_bytes
         if self.block[0]:
-            total += -(-part.rows // self.block[0]) * -(-part.cols // self.block[1]) * 4
+            total += -(-rows // self.block[0]) * -(-cols // self.block[1]) * 4
         if self.group:
-            total += part.rows * (1 if self.group < 0 else -(-part.cols // self.group)) * self.group_bytes
-        return int(total) * part.count
+            total += rows * (1 if self.group < 0 else -(-cols // self.group)) * self.group_bytes
+        return int(total)
+
+    def held(self, part: Part, tp: int) -> list[tuple[str, int]]:
+        """On a rank, after vLLM has brought it into the form its kernels read."""
+        rows, cols = part.on_rank(tp)
+        return [("", int(rows * cols * self.bits / 8) * part.count), (".scales", self._helpers(rows, cols) * part.count)]
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -157,10 +166,20 @@ def _number(config: Mapping[str, Any], *names: str, default: int) -> int:
     return default
 
 
+def held_sizes(part: Part, tp: int, element: int, scheme: Optional[Scheme]) -> list[tuple[str, int]]:
+    """What a rank allocates for a matrix: the end of its name and its bytes."""
+    if scheme and scheme.covers(part):
+        return scheme.held(part, tp)
+    rows, cols = part.on_rank(tp)
+    return [("", rows * cols * part.count * (part.element or element))]
+
+
 def total_bytes(items: Iterable[Part], element: int, scheme: Optional[Scheme]) -> dict[str, int]:
-    """Bytes by group of tensors."""
+    """Bytes in the checkpoint by group of tensors."""
     out: dict[str, int] = {}
     for part in items:
+        if part.extra:
+            continue
         size = scheme.bytes_of(part) if scheme and scheme.covers(part) else part.size * element
         out[part.group] = out.get(part.group, 0) + size
     return out

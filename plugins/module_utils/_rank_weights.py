@@ -3,20 +3,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module is PRIVATE to the collection.
-"""What one rank holds of a model's weights, and over how many ranks they can be split.
+"""What one rank holds of a model's weights: vLLM's "Model loading took", in bytes.
 
-Sharding follows vLLM's linear layers.
+Every matrix as vLLM shares it out (``_model_formula``, ``_model_towers``) and keeps it after loading (``_model_quant``),
+the buffers beside them (``_rank_buffers``), and the CUDA allocator's rounding (``_rank_allocator``).
 """
 
 from __future__ import annotations
 
-import math
-from typing import Optional
+from dataclasses import dataclass
+from typing import Any, Iterable, Optional
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_layout
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import Fields
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import parts
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import Part
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import (
+    Scheme,
+    held_sizes,
+    scheme_of,
+    total_bytes,
+)
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import tower_parts, vision_of
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_allocator import allocated
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_buffers import kept_inputs, rotary_tables
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_split import split_problem
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
-# bytes a parameter of a quantized linear layer, scales included (group size 128 for the 4-bit ones)
+__all__ = ["embedding_bytes", "fp8_weight_bytes", "loaded", "model_fields", "rank_sizes", "split_problem", "weight_bytes_per_rank"]
+
+# Bytes a parameter of a quantized linear layer, scales included (group size 128 for the 4-bit ones): for advice only.
 QUANT_BYTES = {
     "fp8": 1.0,
     "fbgemm_fp8": 1.0,
@@ -31,96 +46,108 @@ QUANT_BYTES = {
     "compressed-tensors": 1.0,
     "bitsandbytes": 0.52,
 }
+# vLLM's own default for a batch on cards of 70 GiB and more; only models that keep inputs (Qwen3-VL) depend on it
+BATCH = 8192
+# Configs that name no model_type are given the plainest one
+PLAIN = "llama"
 
 
-# ---------------------------------------------------------------- what can be split
+def model_fields(model: Model) -> Fields:
+    """The model's config with what the Model itself says put first."""
+    text: dict[str, Any] = dict(model.config)
+    said = {
+        "num_hidden_layers": model.layers,
+        "hidden_size": model.hidden_size,
+        "num_attention_heads": model.heads,
+        "vocab_size": model.vocab_size,
+    }
+    if "intermediate_size" not in text and model.intermediate_size:
+        said["intermediate_size"] = model.intermediate_size
+    if not any(k in text for k in ("multi_query", "attn_config")):
+        said["num_key_value_heads"] = model.kv_heads
+    if "kv_lora_rank" not in text and model.head_dim:
+        said["head_dim"] = model.head_dim
+    if model.experts and not Fields(text, "").experts:
+        said["num_experts"] = model.experts
+        said["moe_intermediate_size"] = model.moe_intermediate_size
+    text.update({k: v for k, v in said.items() if v})
+    return Fields(text, str(text.get("model_type") or PLAIN), model.architecture)
 
 
-def split_problem(model: Model, tp: int) -> Optional[str]:
-    """Why the model cannot be split over ``tp`` ranks, or None."""
-    if tp == 1:
-        return None
-    if model.heads % tp:
-        return f"{model.heads} attention heads cannot be divided by {tp}"
-    for group in kv_layout(model):
-        heads = group.kv_heads
-        if heads and heads % tp and tp % heads:
-            return f"{heads} KV heads can neither be divided by {tp} nor copied evenly to {tp} ranks"
-    if (math.ceil(model.vocab_size / 64) * 64) % tp:
-        return f"a vocabulary of {model.vocab_size} (padded to 64) cannot be divided by {tp}"
-    sizes = [("intermediate size", model.intermediate_size), ("expert intermediate size", model.moe_intermediate_size)]
-    step, label = _quant_step(model)
-    for what, size in sizes:
-        if not size or (model.experts and what == "intermediate size" and model.moe_intermediate_size):
-            continue
-        if size % tp:
-            return f"{what} {size} cannot be divided by {tp}"
-        if step and (size // tp) % step:
-            return f"{what} {size} over {tp} ranks breaks the {label} of {step}"
-    return None
+def model_parts(model: Model, f: Fields) -> list[Part]:
+    listed = list(parts(f, model.tie_word_embeddings))
+    if model.multimodal:
+        listed += tower_parts(model.outer_config, f)
+    return listed
 
 
-def _quant_step(model: Model) -> tuple[int, str]:
-    quant = model.quantization_config
-    block = quant.get("weight_block_size")
-    if isinstance(block, (list, tuple)) and block and isinstance(block[0], int) and block[0] > 0:
-        return block[0], "FP8 block size"
-    group = quant.get("group_size")
-    if isinstance(group, int) and group > 0:
-        return group, f"{model.quantization or 'quantization'} group size"
-    return 0, ""
+def _scheme(model: Model) -> Optional[Scheme]:
+    if model.quantization_config:
+        return scheme_of(model.quantization_config)
+    return scheme_of({"quant_method": model.quantization}) if model.quantization else None
 
 
-# ---------------------------------------------------------------- weights
+def rank_sizes(listed: Iterable[Part], tp: int, element: int, scheme: Optional[Scheme]) -> list[tuple[str, int]]:
+    """(name, bytes) of each allocation of a rank; matrices that vLLM merges are one."""
+    merged: dict[str, int] = {}
+    for part in listed:
+        key = part.name.rsplit(".", 1)[0] + "." + part.fuse if part.fuse else part.name
+        for suffix, size in held_sizes(part, tp, element, scheme):
+            merged[key + suffix] = merged.get(key + suffix, 0) + size
+    return list(merged.items())
 
 
-def _linear_bytes(model: Model) -> float:
-    if model.quantization:
-        return QUANT_BYTES.get(str(model.quantization).lower(), 1.0)
-    return float(model.element_bytes)
+@dataclass(frozen=True)
+class Loaded:
+    """A rank's model after loading, in bytes; ``allocated`` is what vLLM logs."""
+
+    matrices: int
+    tables: int  # rotary angles
+    kept: int  # inputs that the model keeps for later layers
+    allocated: int
+    checkpoint: int  # the same matrices as the checkpoint holds them, all ranks together
+
+    @property
+    def tensors(self) -> int:
+        return self.matrices + self.tables + self.kept
 
 
-def _config_int(model: Model, key: str) -> int:
-    value = model.config.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+def loaded(model: Model, tp: int, max_num_batched_tokens: int = BATCH) -> Loaded:
+    """Computed from the config alone."""
+    f = model_fields(model)
+    element, scheme = model.element_bytes, _scheme(model)
+    listed = model_parts(model, f)
+    sizes = rank_sizes(listed, tp, element, scheme)
+    tables = rotary_tables(f, element)
+    kept = kept_inputs(f, vision_of(model.outer_config), element, max_num_batched_tokens)
+    # the first layer's attention makes the tables, after its own matrices
+    first = next((n for n, (name, _size) in enumerate(sizes) if ".0.self_attn" in name and "qkv" in name), 0) + 1
+    flat = [size for _name, size in sizes]
+    return Loaded(
+        matrices=sum(flat),
+        tables=sum(tables),
+        kept=kept,
+        allocated=allocated(flat[:first], tables, [*flat[first:], kept]),
+        checkpoint=sum(total_bytes(listed, element, scheme).values()),
+    )
+
+
+def weight_bytes_per_rank(model: Model, tp: int, max_num_batched_tokens: int = BATCH) -> int:
+    """Bytes of a rank's card once the model is loaded."""
+    rank = loaded(model, tp, max_num_batched_tokens)
+    if (model.weight_bytes_source == "config" and model.known_architecture) or not rank.checkpoint:
+        return rank.allocated
+    # files were read: they know better how much there is, the formula how it is shared out
+    read = model.weight_bytes
+    if model.tie_word_embeddings:
+        read -= int(model.weight_groups.get("lm_head") or 0)  # some files store the tied head a second time
+    beside = rank.tables + rank.kept
+    return int(beside + (rank.allocated - beside) * read / rank.checkpoint)
 
 
 def embedding_bytes(model: Model) -> int:
     """The embedding and, if it is not tied, the output head: both are kept out of quantization as a rule."""
     return model.vocab_size * model.width * model.element_bytes * (1 if model.tie_word_embeddings else 2)
-
-
-def weight_bytes_per_rank(model: Model, tp: int) -> int:
-    """Checkpoint bytes as one rank holds them, with copies, padding and the rotary table."""
-    hidden, elem = model.width, model.element_bytes
-    total = float(model.weight_bytes)
-    if model.tie_word_embeddings:
-        total -= float(model.weight_groups.get("lm_head") or 0)  # some files store the tied head a second time
-    copied = (2 * model.layers + 1) * hidden * elem  # norms
-    if model.experts:
-        copied += model.layers * model.experts * hidden * elem  # routers
-    extra = 0.0
-    for group in kv_layout(model):
-        if group.kind == "mla":
-            q_rank = _config_int(model, "q_lora_rank")
-            copied += int(group.layers * hidden * (q_rank + group.rank) * _linear_bytes(model))
-            nope, v_dim = _config_int(model, "qk_nope_head_dim"), _config_int(model, "v_head_dim")
-            kv_rank = _config_int(model, "kv_lora_rank")
-            # W_UK and W_UV are kept a second time, unpacked, for the absorbed form of attention
-            extra += group.layers * (model.heads / tp) * (nope + v_dim) * kv_rank * 2
-        elif group.kv_heads and tp > group.kv_heads:
-            kv_weights = (
-                group.layers * hidden * group.kv_heads * (group.head_dim + group.v_head_dim) * _linear_bytes(model)
-            )
-            extra += kv_weights * (1 / group.kv_heads - 1 / tp)  # a KV head is the smallest piece
-    padding = (
-        (math.ceil(model.vocab_size / 64) * 64 - model.vocab_size)
-        * hidden
-        * elem
-        * (1 if model.tie_word_embeddings else 2)
-    )
-    rope = max(model.max_position_embeddings, 0) * model.head_dim * elem
-    return int((total - copied + padding) / tp + copied + extra + rope)
 
 
 def fp8_weight_bytes(model: Model) -> int:

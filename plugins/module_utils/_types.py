@@ -206,7 +206,7 @@ class KvGroup:
     mla: ``rank`` = kv_lora_rank + qk_rope_head_dim elements a token, one copy on every rank.
     mamba: ``state_bytes`` a sequence and layer before sharding (all states together).
     ``shared_layers`` counts layers that reuse another layer's cache and so own none.
-    ``token_bytes``: bytes a token and layer on every rank where the cache has a format of its own (sparse indexers).
+    mla with a sparse indexer: ``index_layers`` of them also keep ``index_bytes`` a token, on every rank.
     mamba, in parts: a convolution of ``conv_dim`` channels and ``conv_width`` past tokens, of whose channels
     ``conv_groups`` groups of ``conv_group_dim`` are copied where ranks outnumber them; and ``recurrent`` elements;
     ``conv_bytes`` and ``recurrent_bytes`` an element.
@@ -221,7 +221,8 @@ class KvGroup:
     rank: int = 0
     state_bytes: int = 0
     shared_layers: int = 0
-    token_bytes: int = 0
+    index_layers: int = 0
+    index_bytes: int = 0
     conv_dim: int = 0
     conv_width: int = 0
     conv_bytes: int = 0
@@ -269,6 +270,7 @@ class Model:
     # the files' own words, for formulas that need more: config.json's text part, and its quantization part
     config: dict[str, Any] = field(default_factory=dict)
     quantization_config: dict[str, Any] = field(default_factory=dict)
+    outer_config: dict[str, Any] = field(default_factory=dict)  # what config.json says beside its text part
     # bytes by kind of tensor (embedding, lm_head, attention, mlp, experts, norm, other) where headers were present
     weight_groups: dict[str, Any] = field(default_factory=dict)
     has_weights: bool = True  # False: planned from the config alone, the files are not there
