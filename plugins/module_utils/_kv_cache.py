@@ -94,7 +94,7 @@ def kv_plan(
 ) -> KvPlan:
     """``block_size`` 0 lets the attention backend choose; ``compute_capability`` "9.0" names the card it runs on.
 
-    ``hybrid_manager``, ``prefix_caching`` and ``async_scheduling`` are vLLM's flags of those names; None is its default.
+    ``hybrid_manager``, ``prefix_caching`` and ``async_scheduling`` are flags of vLLM; None stands for its default.
     """
     options = KvOptions(kv_cache_dtype, block_size, compute_capability, device, prefix_caching)
     block, specs = layer_specs(model, tp, release, options)

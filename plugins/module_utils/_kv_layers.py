@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._kv_groups import LayerSpec
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import Release
-from ansible_collections.gpuserve.inference.plugins.module_utils._types import KvGroup, Model
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import DTYPE_BYTES, KvGroup, Model
 
+PACKED_SPARSE_MLA = 656  # 512 values of 8 bits, their scales, and 64 of 16 bits
 KERNEL_BLOCK = 16  # the smallest block of FlashAttention, FlashInfer and Triton
 
 
@@ -37,14 +38,34 @@ class KvOptions:
         return int(head) if head.isdigit() else 9
 
 
+def cache_dtype(model: Model, kv_cache_dtype: str) -> str:
+    """``auto`` follows the model, unless its quantization brings scales for a smaller cache."""
+    if kv_cache_dtype != "auto":
+        return kv_cache_dtype
+    config = model.quantization_config
+    inner = config.get("quantization")
+    scheme: Any = None
+    for name in ("kv_cache_scheme", "kv_cache_quant_algo"):
+        for part in (inner, config):
+            scheme = scheme or (part.get(name) if isinstance(part, dict) else None)
+    if isinstance(scheme, dict):
+        return "nvfp4" if scheme.get("num_bits") == 4 else "fp8" if scheme.get("num_bits", 8) == 8 else "auto"
+    return {"fp8": "fp8", "nvfp4": "nvfp4"}.get(str(scheme).lower(), "auto")
+
+
 def kv_element_bytes(model: Model, kv_cache_dtype: str) -> int:
-    """``auto`` follows the model, unless its quantization brings scales for an 8-bit cache."""
-    if kv_cache_dtype.startswith("fp8"):
-        return 1
-    scheme = model.quantization_config.get("kv_cache_scheme") or model.quantization_config.get("kv_cache_quant_algo")
-    if kv_cache_dtype == "auto" and scheme:
-        return 1
-    return model.element_bytes
+    """Whole bytes of one element; four-bit formats count as one."""
+    name = cache_dtype(model, kv_cache_dtype)
+    return DTYPE_BYTES.get(name, model.element_bytes if name == "auto" else 1)
+
+
+def _row_bytes(width: int, name: str, model: Model) -> int:
+    """One head's key or value of a token, with the scales that lie beside it."""
+    if name == "nvfp4":
+        return width // 2 + width // 16
+    if name.endswith("_per_token_head"):
+        return (width // 2 if name.startswith("int4") else width) + 4
+    return width * kv_element_bytes(model, name)
 
 
 def kv_layout(model: Model) -> tuple[KvGroup, ...]:
@@ -66,28 +87,31 @@ def state_bytes(group: KvGroup, tp: int) -> int:
     return conv + group.recurrent // tp * group.recurrent_bytes
 
 
-def token_bytes(group: KvGroup, tp: int, element: int) -> int:
-    if group.token_bytes:
-        return group.token_bytes
-    if group.kind == "mla":
-        return group.rank * element  # one latent vector, a copy on every rank
-    return max(1, group.kv_heads // tp) * (group.head_dim + group.v_head_dim) * element
+def token_bytes(group: KvGroup, model: Model, tp: int, options: KvOptions, release: Release) -> int:
+    """Bytes of a token in one layer, on one rank."""
+    name = cache_dtype(model, options.kv_cache_dtype)
+    if group.kind == "mla":  # one latent vector, a copy on every rank
+        wanted = "auto" if name == "auto" else "fp8"
+        if group.index_layers and (options.major, wanted) in release.packed_sparse_mla:
+            return PACKED_SPARSE_MLA
+        return group.rank * kv_element_bytes(model, name)
+    heads = max(1, group.kv_heads // tp)
+    return heads * (_row_bytes(group.head_dim, name, model) + _row_bytes(group.v_head_dim, name, model))
 
 
 def layer_specs(model: Model, tp: int, release: Release, options: KvOptions) -> tuple[int, tuple[LayerSpec, ...]]:
     """The engine's block size, and the layers that own a cache."""
-    element = kv_element_bytes(model, options.kv_cache_dtype)
     layout = [g for g in kv_layout(model) if g.layers > g.shared_layers]
     attention = [g for g in layout if g.kind != "mamba"]
     states = {g: state_bytes(g, tp) for g in layout if g.kind == "mamba"}
     cpu = options.device == "cpu"
     kernel = release.cpu_kernel_block if cpu else KERNEL_BLOCK
-    block = options.block_size or _backend_block(release, options, element, attention)
+    block = options.block_size or _backend_block(model, release, options, attention)
     padded = 0
     mode = _state_mode(model, release, options, bool(attention))
     if states and attention:
         # attention blocks grow until their page holds a state; states are padded to that page
-        one_token = _reference_token_bytes(attention, tp, element)
+        one_token = token_bytes(_reference(attention), model, tp, options, release)
         align = max(kernel, block)
         if any(g.kind == "mla" for g in attention):
             align = max(align, release.hybrid_mla_block)
@@ -110,7 +134,10 @@ def layer_specs(model: Model, tp: int, release: Release, options: KvOptions) -> 
             if group.window
             else 0
         )
-        specs.append(LayerSpec(group.kind, layers, own, own * token_bytes(group, tp, element), window))
+        page = own * token_bytes(group, model, tp, options, release)
+        specs.append(LayerSpec(group.kind, layers, own, page, window))
+        if group.index_layers:
+            specs.append(LayerSpec("mla", group.index_layers, own, own * group.index_bytes))
     return block, tuple(s for s in specs if s.page_bytes > 0)
 
 
@@ -133,17 +160,20 @@ def _chunk(model: Model) -> int:
     return 1
 
 
-def _reference_token_bytes(attention: list[KvGroup], tp: int, element: int) -> int:
-    """The layer by which vLLM aligns: the model's own KV heads and head size."""
-    group = next((g for g in attention if g.kind in ("full", "mla") and not g.token_bytes), attention[0])
-    return token_bytes(group, tp, element)
+def _reference(attention: list[KvGroup]) -> KvGroup:
+    """The layers by which vLLM aligns: those with the model's own KV heads and head size."""
+    return next((g for g in attention if g.kind in ("full", "mla")), attention[0])
 
 
-def _backend_block(release: Release, options: KvOptions, element: int, attention: list[KvGroup]) -> int:
+def _backend_block(model: Model, release: Release, options: KvOptions, attention: list[KvGroup]) -> int:
     """The block size that the attention backend of the card prefers."""
-    if any(g.kind == "mla" for g in attention):
-        wanted = "fp8" if element == 1 else "auto"
-        for major, dtype, block in release.mla_blocks:
-            if (major, dtype) == (options.major, wanted):
-                return block
+    latent = [g for g in attention if g.kind == "mla"]
+    if options.device == "cpu":
+        return release.cpu_mla_block if latent else release.cpu_block_size
+    if any(g.index_layers for g in latent):
+        return release.sparse_mla_block
+    wanted = "auto" if cache_dtype(model, options.kv_cache_dtype) == "auto" else "fp8"
+    for major, dtype, block in release.mla_blocks if latent else ():
+        if (major, dtype) == (options.major, wanted):
+            return block
     return release.block_size

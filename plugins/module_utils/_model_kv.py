@@ -210,11 +210,33 @@ def kv_layout(f: Fields, dtype: str) -> tuple[KvGroup, ...]:
     )
 
 
+def sparse_indexers(f: Fields, layers: int) -> tuple[int, int]:
+    """DeepSeek V3.2 and its kin: how many layers choose their own tokens, and the bytes a token that takes there."""
+    if not f.has("index_topk"):
+        return 0, 0
+    pattern = f.get("index_topk_pattern")
+    if isinstance(pattern, str) and pattern:
+        own = sum(i >= len(pattern) or pattern[i] != "S" for i in range(layers))
+    else:
+        every, offset = f.num("index_topk_freq", default=1), f.num("index_skip_topk_offset", default=2)
+        own = sum(max(i - offset + 1, 0) % max(every, 1) == 0 for i in range(layers))
+    width = f.num("index_head_dim", default=128)
+    return own, width + width // 128 * 4  # 8-bit keys, a scale for every 128 of them
+
+
 def _group(f: Fields, kind: str, layers: int, shared: int, dtype: str) -> KvGroup:
     if kind == "mamba":
         return KvGroup("mamba", layers, shared_layers=shared, **state_parts(f, dtype))
     if f.is_mla:
-        return KvGroup("mla", layers, rank=f.num("kv_lora_rank") + f.num("qk_rope_head_dim"), shared_layers=shared)
+        index_layers, index_bytes = sparse_indexers(f, layers)
+        return KvGroup(
+            "mla",
+            layers,
+            rank=f.num("kv_lora_rank") + f.num("qk_rope_head_dim"),
+            shared_layers=shared,
+            index_layers=index_layers,
+            index_bytes=index_bytes,
+        )
     heads, dim, v_dim = f.kv_heads, f.head_dim, f.num("v_head_dim")
     window = 0
     if kind == "full" and f.num("global_head_dim"):  # Gemma 4

@@ -41,13 +41,17 @@ class Release:
     async_scheduling: bool = True  # a second batch is in flight: sliding windows keep that much more
     block_size: int = 16
     # KV cache, read in tests/truth/kv: blocks that MLA backends want, by whole compute capability and "fp8" or "auto"
-    mla_blocks: tuple[tuple[int, str, int], ...] = ()
+    mla_blocks: tuple[tuple[int, str, int], ...] = ((9, "fp8", 64), (10, "auto", 32), (10, "fp8", 32))
+    sparse_mla_block: int = 64
+    # where the sparse backend keeps 656 bytes a token (V3.2's own format) for "fp8" or even "auto"
+    packed_sparse_mla: tuple[tuple[int, str], ...] = ((9, "fp8"), (12, "auto"), (12, "fp8"))
     hybrid_mla_block: int = 1  # blocks of MLA beside recurrent states are a multiple of this
     null_block_reserved: int = 0  # is the pool's null block set aside before one request is asked to fit?
     hybrid_prefix_caching: bool = False  # prefix caching is on for hybrids with states: two states a request
     state_mode_all: bool = False  # asked for, prefix caching keeps a state a block where the model can
     wider_windows: tuple[str, ...] = ()  # architectures whose window counts the token itself on top
     cpu_block_size: int = 128
+    cpu_mla_block: int = 16  # without AMX
     cpu_kernel_block: int = 32
     cpu_max_num_batched_tokens: int = 2048
     cpu_max_num_seqs: int = 128
