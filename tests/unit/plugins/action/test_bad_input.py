@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ansible_collections.gpuserve.inference.tests.unit.fake_nvml import COLLECTIONS
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.model_files import config, model_dir
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import cards, model
@@ -71,11 +70,11 @@ def run(name: str, cases: list[dict[str, Any]], folder: Path) -> tuple[list[dict
     return results, said
 
 
-def check_refused(result: dict[str, Any], words: list[str]) -> None:
-    assert result.get("failed") is True, result
-    assert result["msg"].isprintable()
+def check_refused(name: str, result: dict[str, Any], words: list[str]) -> None:
+    assert result.get("failed") is True, (name, result)
+    assert result["msg"].isprintable(), name
     for word in words:
-        assert word in result["msg"]
+        assert word in result["msg"], name
 
 
 # ---------------------------------------------------------------- model_info
@@ -112,26 +111,17 @@ MODELS: dict[str, tuple[Any, dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def refused_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict[str, Any]], str]:
-    folder = tmp_path_factory.mktemp("models")
+def test_model_info_refuses_each_in_one_line(tmp_path: Path) -> None:
     cases = []
     for number, (content, files, _words) in enumerate(MODELS.values()):
         raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-        path = model_dir(folder / str(number), None, {**files, "config.json": raw})
+        path = model_dir(tmp_path / str(number), None, {**files, "config.json": raw})
         cases.append({"path": str(path)})
-    results, said = run("model_info", cases, folder / "run")
-    return dict(zip(MODELS, results)), said
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_model_info_refuses(refused_models: tuple[dict[str, dict[str, Any]], str], name: str) -> None:
-    check_refused(refused_models[0][name], MODELS[name][2])
-
-
-def test_model_info_shows_no_traceback(refused_models: tuple[dict[str, dict[str, Any]], str]) -> None:
-    assert "Traceback" not in refused_models[1]
-    assert "\x1b[2J" not in refused_models[1]
+    results, said = run("model_info", cases, tmp_path / "run")
+    for (name, (_content, _files, words)), result in zip(MODELS.items(), results):
+        check_refused(name, result, words)
+    assert "Traceback" not in said
+    assert "\x1b[2J" not in said
 
 
 # ---------------------------------------------------------------- topology_plan
@@ -168,20 +158,11 @@ PLANS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def refused_plans(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict[str, Any]], str]:
-    folder = tmp_path_factory.mktemp("plans")
-    results, said = run("topology_plan", [options for options, _words in PLANS.values()], folder)
-    return dict(zip(PLANS, results)), said
-
-
-@pytest.mark.parametrize("name", PLANS)
-def test_topology_plan_refuses(refused_plans: tuple[dict[str, dict[str, Any]], str], name: str) -> None:
-    check_refused(refused_plans[0][name], PLANS[name][1])
-
-
-def test_topology_plan_shows_no_traceback(refused_plans: tuple[dict[str, dict[str, Any]], str]) -> None:
-    assert "Traceback" not in refused_plans[1]
+def test_topology_plan_refuses_each_in_one_line(tmp_path: Path) -> None:
+    results, said = run("topology_plan", [options for options, _words in PLANS.values()], tmp_path)
+    for (name, (_options, words)), result in zip(PLANS.items(), results):
+        check_refused(name, result, words)
+    assert "Traceback" not in said
 
 
 # ---------------------------------------------------------------- an architecture nobody knows
