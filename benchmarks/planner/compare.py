@@ -26,7 +26,7 @@ from ansible_collections.gpuserve.inference.benchmarks.planner import report, to
 from ansible_collections.gpuserve.inference.benchmarks.planner.asks import FIELDS, asks  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.ours import ask_ours, kind_of  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.published import PUBLISHED  # noqa: E402
-from ansible_collections.gpuserve.inference.benchmarks.planner.questions import Question, questions  # noqa: E402
+from ansible_collections.gpuserve.inference.benchmarks.planner.questions import Question, checked_assumption, questions  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.rows import GIB, Row, load  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.stats import spread, verdicts  # noqa: E402
 
@@ -89,6 +89,17 @@ def held_out(rows: Sequence[Row], answers: Mapping[str, Mapping[str, Any]]) -> l
     return out[:-1]
 
 
+def assumption(rows: Sequence[Row]) -> list[str]:
+    found = checked_assumption(rows)
+    if not found:
+        return []
+    out = ["", "The truth of these questions rests on what is not KV cache staying the same when the budget changes:"]
+    return out + [
+        f"{name}: {count} starts at different utilisations differ by {apart / GIB:.3f} GiB."
+        for name, count, apart in found
+    ]
+
+
 def markdown(
     rows: Sequence[Row],
     left: Sequence[str],
@@ -113,7 +124,7 @@ def markdown(
         *held_out(rows, answers),
         "", "## Does it fit", "",
         f"{len(asked)} questions (answer yes: {true}, no: {len(asked) - true}), and the measured rows, which all fit.",
-        "", report.fit_table(summary, [*KINDS, "measured rows"]),
+        "", report.fit_table(summary, [*KINDS, "measured rows"]), *assumption(rows),
         "", "## Who answered", "", *[f"- {name}: {text}" for name, text in about.items()],
         "", "## Row by row", "",
     ]  # fmt: skip

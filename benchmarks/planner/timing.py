@@ -6,8 +6,9 @@
 
     .venv/bin/python benchmarks/planner/timing.py [--cards 8] [--runs 50] [--model NAME]
 
-Ends with 1 where the median plan takes longer than the bar, or where the core imports anything beside the standard
-library and itself.
+Ends with 1 where the median plan takes more than the bar, or where the core imports anything beside the standard
+library and itself. The bar is held against the process's own time: planning is arithmetic in one thread, and on a machine that
+does other things the clock on the wall measures those. Both are shown.
 """
 
 from __future__ import annotations
@@ -63,17 +64,19 @@ def time_plans(model: str, cards: int, runs: int) -> dict[str, Any]:
     start = time.perf_counter()
     plan = plan_from_options(given)
     first = time.perf_counter() - start
-    seconds = []
+    seconds, own = [], []
     for _run in range(runs):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         plan_from_options(given)
         seconds.append(time.perf_counter() - start)
+        own.append(time.process_time() - used)
     return {
         "model": model,
         "cards": cards,
         "candidates": len(plan["candidates"]),
         "first_ms": round(1000 * first, 3),
-        "ms": spread_ms(seconds),
+        "ms": spread_ms(own),
+        "wall_ms": spread_ms(seconds),
     }
 
 
@@ -136,7 +139,7 @@ def main() -> int:
         print(
             f"{entry['model']:22} {entry['cards']} cards, {entry['candidates']} candidates: median {ms['median']:.2f} "
             f"ms, p90 {ms['p90']:.2f}, {ms['min']:.2f} to {ms['max']:.2f} in {ms['runs']} runs; "
-            f"the first {entry['first_ms']:.2f}"
+            f"on the wall {entry['wall_ms']['median']:.2f}, the first {entry['first_ms']:.2f}"
         )
     took = data["import"]
     print(

@@ -103,7 +103,8 @@ def run_driver(name: str, driver: str, job: Mapping[str, Any]) -> dict[str, Any]
         return {"error": f"no answer within {LIMIT} s"}
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1][:300]}
-    data: dict[str, Any] = json.loads(done.stdout)
+    # what a tool quotes of its input names the model, not where this checkout lies
+    data: dict[str, Any] = json.loads(done.stdout.replace(f"{MODELS}/", ""))
     return data
 
 

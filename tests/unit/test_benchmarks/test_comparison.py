@@ -14,7 +14,12 @@ from ansible_collections.gpuserve.inference.benchmarks.planner import report, ro
 from ansible_collections.gpuserve.inference.benchmarks.planner.asks import ask_of, asks
 from ansible_collections.gpuserve.inference.benchmarks.planner.compare import summarise
 from ansible_collections.gpuserve.inference.benchmarks.planner.ours import ask_ours
-from ansible_collections.gpuserve.inference.benchmarks.planner.questions import UTILIZATION, questions, smallest_card
+from ansible_collections.gpuserve.inference.benchmarks.planner.questions import (
+    UTILIZATION,
+    checked_assumption,
+    questions,
+    smallest_card,
+)
 from ansible_collections.gpuserve.inference.benchmarks.planner.rows import GIB, Row
 
 # 100 GiB at 0.9: 60 GiB of KV cache hold six requests, 30 GiB are everything else
@@ -100,6 +105,15 @@ def test_truth_follows_from_the_row():
     for q in found.values():
         left = q.memory * UTILIZATION - 30 * GIB  # what vLLM would have for KV cache there
         assert q.fits == (left >= 10 * GIB)
+
+
+def test_the_assumption_is_checked_where_rows_allow_it():
+    half = dataclasses.replace(ROW, utilization=0.5, kv_bytes=20 * GIB + 7)
+    other = dataclasses.replace(half, max_num_seqs=256)
+    assert checked_assumption([ROW, other]) == []
+    ((name, count, apart),) = checked_assumption([ROW, half, other])
+    assert "llama-3.1-8b TP1" in name and count == 2
+    assert apart == pytest.approx(7, abs=1e-3)
 
 
 def test_nothing_is_asked_closer_to_the_edge_than_a_log_is_exact():
