@@ -81,7 +81,7 @@ def _read(
     model_types = (str(config.get("model_type") or ""), str(text.get("model_type") or ""))
     warnings += check_fields(fields)
     quant, where = conf.quantization_of(config, text, directory)
-    warnings += check_quantization(quant, where, allow_unknown)
+    warnings += check_quantization(quant, where, allow_unknown, fields.layers)
     tasks = conf.tasks_of(architecture, (directory / "modules.json").is_file())
 
     shards, missing, pickled = _find_weights(directory, remote)
@@ -137,7 +137,7 @@ def _read(
         path="" if remote is not None else str(directory.resolve()),
         revision=revision,
         config={**fields.defaults, **text},
-        outer_config={k: v for k, v in config.items() if k not in conf.TEXT_PARTS and k not in text} if multimodal else {},
+        outer_config={k: v for k, v in config.items() if k not in conf.TEXT_PARTS and text.get(k, ...) != v},
         quantization_config=quant,
         weight_groups=weights.groups,
         has_weights=weights.source != "config",

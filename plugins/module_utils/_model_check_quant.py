@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import re
 from typing import Any, Mapping
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
@@ -21,6 +23,11 @@ METHODS = frozenset(
     "auto-round auto_round mxfp4 gpt_oss_mxfp4 deepseek_v4_fp8 online fp8_per_tensor fp8_per_block fp8_per_channel "
     "int8_per_channel_weight_only nvfp4_per_token mxfp8 nvfp4 gguf".split()
 )
+LONGEST_PATTERN = 500
+MOST_WILDCARDS = 6
+MOST_LOOKUPS = 500_000  # entries x layers; real lists name each layer a few times
+REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
+_PARSER: Any = getattr(re, "_parser", None) or importlib.import_module("sre_parse")  # its name until Python 3.11
 # TYPE_MAP of auto_awq.py and auto_gptq.py
 BITS = {
     **dict.fromkeys(("awq", "auto_awq", "awq_marlin"), (4,)),
@@ -28,7 +35,7 @@ BITS = {
 }
 
 
-def check_quantization(quant: Mapping[str, Any], where: str, allow_unknown: bool) -> list[str]:
+def check_quantization(quant: Mapping[str, Any], where: str, allow_unknown: bool, layers: int = 1) -> list[str]:
     """Warnings about a quantization block; ModelError where it cannot be used. Its method is in vLLM's spelling."""
     if not quant:
         return []
@@ -59,7 +66,43 @@ def check_quantization(quant: Mapping[str, Any], where: str, allow_unknown: bool
         entries = quant.get(name)
         if entries is not None and not (isinstance(entries, list) and all(isinstance(e, str) for e in entries)):
             raise ModelError(f"{where}.{name} must be a list of names, got {short(entries)}; correct it")
+        if entries and len(entries) * layers > MOST_LOOKUPS:
+            raise ModelError(
+                f"{where}.{name} has {len(entries)} entries, more than any model's; download the file again"
+            )
+        for entry in entries or ():
+            _check_pattern(entry, f"{where}.{name}: {short(entry)}")
     return warnings
+
+
+def _check_pattern(entry: str, what: str) -> None:
+    """An entry may be a regular expression or hold wildcards: none that would keep the matcher busy for ever."""
+    if len(entry) > LONGEST_PATTERN or (entry.count("*") > MOST_WILDCARDS and not entry.startswith("re:")):
+        raise ModelError(f"{what} is no name of a layer; correct it")
+    if entry.startswith("re:"):
+        try:
+            repeats, height = _repeats(_PARSER.parse(entry[3:]))
+        except (re.error, RecursionError, OverflowError) as exc:
+            raise ModelError(f"{what} is no regular expression ({exc}); correct it") from None
+        if repeats > MOST_WILDCARDS or height > 1:
+            raise ModelError(f"{what} repeats what repeats, or too often: matching it could take for ever; correct it")
+
+
+def _repeats(parsed: Any) -> tuple[int, int]:
+    """How many repetitions without a small bound an expression has, and how deep they stand in each other."""
+    count, height = 0, 0
+    for item in parsed if isinstance(parsed, (list, tuple)) else list(parsed):
+        if isinstance(item, (int, str)) or item is None:
+            continue
+        name = str(item[0]) if isinstance(item, tuple) and item else ""
+        if name in REPEATS and isinstance(item[1], tuple):
+            inner, deep = _repeats(item[1][2])
+            loop = int(item[1][1]) > 10
+            count, height = count + inner + loop, max(height, deep + loop)
+        elif isinstance(item, (list, tuple)) or hasattr(item, "getwidth"):
+            inner, deep = _repeats(item)
+            count, height = count + inner, max(height, deep)
+    return count, height
 
 
 def _check_bits(quant: Mapping[str, Any], method: str, where: str) -> None:

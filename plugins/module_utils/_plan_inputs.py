@@ -29,7 +29,7 @@ def checked_model(raw: Mapping[str, Any]) -> Model:
         check_shape(model.config, "model.config")
         check_text(model.config, model.layers)
         check_shape(model.quantization_config, "model.quantization_config")
-        check_quantization(model.quantization_config, "model.quantization_config", allow_unknown=True)
+        check_quantization(model.quantization_config, "model.quantization_config", True, model.layers)
     except ModelError as error:
         raise InputError(str(error).replace("config.json: ", "model.config: ", 1)) from None
     return model

@@ -125,22 +125,26 @@ def check_line(error: GpuserveError) -> None:
     assert len(text) <= 4003
 
 
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_model(model: Model) -> None:
     """What holds for every model that was read."""
     for f in fields(model):
         if str(f.type) == "int":
             value = getattr(model, f.name)
-            assert type(value) is int, f.name
+            assert is_whole(value), f.name
             assert 0 <= value <= 1 << 50, f.name
     for name in ("layers", "vocab_size", "weight_bytes", "max_position_embeddings", "hidden_size"):
         assert getattr(model, name) >= 1, name
     assert model.experts_per_token <= model.experts
-    assert all(type(size) is int and size >= 0 for size in model.weight_groups.values())
+    assert all(is_whole(size) and size >= 0 for size in model.weight_groups.values())
     assert all(w.isprintable() for w in model.warnings)
     for group in model.kv_layout:
         for f in fields(group):
             if str(f.type) == "int":
-                assert type(getattr(group, f.name)) is int, f.name
+                assert is_whole(getattr(group, f.name)), f.name
                 assert 0 <= getattr(group, f.name) <= 1 << 50, f.name
         assert 1 <= group.layers <= model.layers
         assert group.shared_layers <= group.layers

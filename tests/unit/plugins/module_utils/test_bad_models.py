@@ -182,6 +182,13 @@ FIELDS_AT_ODDS: list[tuple[dict[str, Any], list[str]]] = [
     (quant(quant_method="fp8", weight_block_size=["a", "b"]), ["weight_block_size", "'a'"]),
     (quant(ignore="lm_head"), ["quantization_config.ignore must be a list"]),
     (quant(modules_to_not_convert=[1]), ["modules_to_not_convert must be a list of names"]),
+    (quant(ignore=["re:(a+)+$"]), ["quantization_config.ignore: 're:(a+)+$'", "for ever"]),
+    (quant(ignore=["re:(?:(x|.*y)*z)"]), ["for ever"]),
+    (quant(ignore=["re:.*a.*b.*c.*d.*e.*f.*g"]), ["for ever"]),
+    (quant(ignore=["re:(unclosed"]), ["no regular expression"]),
+    (quant(ignore=["re:" + "(" * 400]), ["no regular expression"]),
+    (quant(ignore=["*a" * 20]), ["no name of a layer"]),
+    (quant(ignore=["lm_head"] * 300_000), ["quantization_config.ignore has 300000 entries"]),
     (quant(quant_method="compressed-tensors", config_groups=[]), ["config_groups must be an object"]),
     (
         quant(quant_method="compressed-tensors", config_groups={"group_0": {"weights": {"num_bits": "four"}}}),
@@ -218,6 +225,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {"quantization_config": {}},
     {"quantization_config": {"quant_method": "gptq", "bits": 8, "group_size": -1, "sym": True}},
     {"rope_scaling": {}},
+    {"quantization_config": {**GPTQ, "ignore": [r"re:.*self_attn\.(q|k|v)_proj.*", r"re:model\.layers\.\d+\.mlp.*"]}},
+    {"quantization_config": {**GPTQ, "modules_to_not_convert": ["model.layers.*.self_attn*", "lm_head"]}},
     {"pad_token_id": -1, "unheard": {"of": [None]}},
 ]
 
