@@ -26,8 +26,8 @@ DEEPEST = 40  # levels of a config; real ones have five
 _RANGES = {
     (1, 4096): "num_hidden_layers n_layer num_layers n_layers depth encoder_layers conf_num_hidden_layers",
     (1, 1 << 20): "hidden_size n_embd d_model embed_dim width word_embed_proj_dim embedding_size",
-    (1, 1 << 16): "head_dim attention_head_dim hidden_size_per_head",
     (0, 1 << 16): (
+        "head_dim attention_head_dim hidden_size_per_head "
         "num_attention_heads n_head n_heads num_key_value_heads num_kv_heads n_head_kv multi_query_group_num "
         "num_attention_groups num_global_key_value_heads swa_num_key_value_heads global_head_dim v_head_dim "
         "qk_nope_head_dim qk_rope_head_dim kv_lora_rank q_lora_rank swa_head_dim swa_v_head_dim "

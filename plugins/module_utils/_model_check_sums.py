@@ -55,6 +55,9 @@ def _check_heads(f: Fields) -> None:
     if f.num("kv_lora_rank") or f.defaults.get("kv_lora_rank"):
         _check_mla(f)
         return
+    for key in HEAD_DIMS:
+        if f.text.get(key) == 0:
+            raise ModelError(f"config.json: {key} is 0, allowed are 1 to {1 << 16} or null; {AGAIN}")
     if not f.has("head_dim") and not f.num(*HEAD_DIMS) and f.hidden % heads:
         raise ModelError(
             f"config.json: hidden_size {f.hidden} cannot be divided by {name} {heads} and there is no head_dim; "
@@ -71,7 +74,7 @@ def _check_heads(f: Fields) -> None:
 
 def _check_mla(f: Fields) -> None:
     for name in ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"):
-        if f.num(name) < 1:
+        if f.num(name) < 1 and not (name == "qk_rope_head_dim" and f.get(name) == 0):  # 0: positions are not rotated
             raise ModelError(
                 f"config.json: {name} is missing or 0, and multi-head latent attention (kv_lora_rank, "
                 f"qk_rope_head_dim, qk_nope_head_dim, v_head_dim) needs all four; {AGAIN}"

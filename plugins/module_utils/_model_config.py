@@ -158,7 +158,7 @@ class Fields:
 
     @property
     def is_mla(self) -> bool:
-        return self.num("kv_lora_rank") > 0 and self.num("qk_rope_head_dim") > 0
+        return self.num("kv_lora_rank") > 0 and self.has("qk_rope_head_dim")
 
 
 def load_config(directory: Path) -> dict[str, Any]:

@@ -215,6 +215,7 @@ def test_fields_at_odds(tmp_path: Path, changes: dict[str, Any], words: list[str
 # what looks odd and is served all the same
 ACCEPTED: list[dict[str, Any]] = [
     {"hidden_size": 64.0},
+    {**MLA, "qk_rope_head_dim": 0, "head_dim": 0},  # GLM-5: latent attention without rotated positions
     {"head_dim": None, "num_key_value_heads": None, "sliding_window": None, "rope_scaling": None, "torch_dtype": None},
     {"hidden_size": 66, "head_dim": 16},
     {"intermediate_size": [128, 256]},
