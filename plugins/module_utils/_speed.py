@@ -22,13 +22,28 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._speed_links im
 from ansible_collections.gpuserve.inference.plugins.module_utils._speed_work import ModelWork, model_work, tflops
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
-STREAM_SHARE = 0.8  # of the data sheet's memory bandwidth
-COMPUTE_SHARE = 0.6  # of the data sheet's dense TFLOPS
-STEP_MS = 0.3  # scheduling, launch and sampling of a step
-LAYER_MS = 0.019  # the gaps between a layer's kernels
-MOE_LAYER_MS = 0.045  # routing, sorting by expert and gathering again, on top
-SEQUENCE_MS = 0.010  # scheduling, sampling and detokenising of one sequence's token
-ANSWER_MS = 7.0  # HTTP, tokenising and the first answer of a request
+# Where the values come from, all of it in tests/truth/speed, where the tests hold the predictions against it.
+# Of the data sheet's memory bandwidth, and of its dense TFLOPS in 16-bit linear layers: one stream, long prompts and
+# full batches of dense models on H200, H100, A100 and L4; each row is met with the value that the others imply.
+STREAM_SHARE = 0.8
+COMPUTE_SHARE = 0.6
+# The same of 8 and 4 bits, and of experts, each of which sees few tokens: prefill of Qwen3-8B FP8 on H200. Checked on
+# DeepSeek-V2-Lite's prefill (-15 %) and on Llama-70B FP8 over 8 x H100 (2 x TP4 against TP8: 1.30, published 1.27).
+NARROW_SHARE = 0.42
+# Scheduling, launch and sampling of a step, and the gaps between a layer's kernels: one stream on H200 (8B, 32 layers)
+# and L4 (0.5B, 24 layers). Checked on 72B (80 layers) and 8B on two and one H100 (-3 %, +1 %).
+STEP_MS = 0.3
+LAYER_MS = 0.019
+# Routing, sorting by expert and gathering again: gpt-oss-120b on 8 x H100 with 4, 16 and 64 streams. Checked on
+# DeepSeek-V2-Lite, one stream on H200 (-1 %).
+MOE_LAYER_MS = 0.045
+# Bringing the inputs of a layer's matrices to 8 or 4 bits: Qwen3-8B FP8 on H200. Checked on MiniMax-M2.5 FP8 over
+# 8 x H100 (-2 %).
+QUANTIZED_LAYER_MS = 0.03
+# Scheduling, sampling and detokenising one sequence's token; HTTP, tokenising and the first answer of a request: 128
+# streams and one on two H200.
+SEQUENCE_MS = 0.010
+ANSWER_MS = 7.0
 
 
 class HoldsRequests(Protocol):
@@ -73,8 +88,16 @@ class Engine:
     def _read_ms(self, size: float) -> float:
         return size / (STREAM_SHARE * self.card.bandwidth_gb_s * 1e6)
 
-    def _compute_ms(self, flops: float, rate: float) -> float:
-        return flops / (COMPUTE_SHARE * rate * 1e9)
+    def _attend_ms(self, flops: float) -> float:
+        return flops / self.tp / (COMPUTE_SHARE * self.card.fp16_tflops * 1e9)
+
+    def _linear_ms(self, tokens: float, sampled: float) -> float:
+        """The multiplications of ``tokens`` in the layers, and of those that are ``sampled`` in the head."""
+        work = self.work
+        share = COMPUTE_SHARE if self.tflops <= self.card.fp16_tflops else NARROW_SHARE
+        dense = work.dense_params * tokens / share + work.expert_params * tokens / NARROW_SHARE
+        head = work.head_params * sampled / COMPUTE_SHARE
+        return 2.0 * (dense / self.tflops + head / self.card.fp16_tflops) / self.tp / 1e9
 
     def _reduce_ms(self, tokens: float) -> float:
         """The all-reduces of a step: two a layer, one after the embedding."""
@@ -85,28 +108,27 @@ class Engine:
 
     @property
     def fixed_ms(self) -> float:
-        return STEP_MS + LAYER_MS * self.work.layers + MOE_LAYER_MS * self.work.moe_layers
+        work = self.work
+        narrow = work.quantized_activations and self.tflops > self.card.fp16_tflops  # else only the weights are small
+        layer = LAYER_MS + (QUANTIZED_LAYER_MS if narrow else 0.0)
+        return STEP_MS + layer * work.layers + MOE_LAYER_MS * work.moe_layers
 
     def decode_ms(self, batch: float, context: float) -> float:
+        """One step of ``batch`` sequences that have ``context`` tokens each."""
         work, tp = self.work, self.tp
-        linear = max(
-            self._read_ms(work.weight_bytes(batch) / tp),
-            self._compute_ms(2.0 * (work.body_params + work.head_params) * batch / tp, self.tflops),
-        )
+        linear = max(self._read_ms(work.weight_bytes(batch) / tp), self._linear_ms(batch, batch))
         attention = max(
             self._read_ms(batch * work.kv_bytes(context, tp)),
-            self._compute_ms(batch * work.attention_flops(context, True) / tp, self.card.fp16_tflops),
+            self._attend_ms(batch * work.attention_flops(context, True)),
         )
         return self.fixed_ms + SEQUENCE_MS * batch + linear + attention + self._reduce_ms(batch)
 
     def prefill_ms(self, tokens: int) -> float:
         """What a prompt adds to the steps that carry it."""
-        work, tp = self.work, self.tp
-        linear = self._compute_ms((2.0 * work.body_params * tokens + 2.0 * work.head_params) / tp, self.tflops)
-        attention = self._compute_ms(tokens * work.attention_flops(tokens / 2, False) / tp, self.card.fp16_tflops)
+        attention = self._attend_ms(tokens * self.work.attention_flops(tokens / 2, False))
         chunk = min(tokens, self.max_num_batched_tokens)
         reduces = self._reduce_ms(chunk) - self._reduce_ms(0)
-        return linear + attention + reduces * tokens / max(chunk, 1)
+        return self._linear_ms(tokens, 1) + attention + reduces * tokens / max(chunk, 1)
 
     def alone_ms(self, tokens: int) -> float:
         """A prompt that nothing else shares a step with: the weights are read in any case."""
@@ -115,8 +137,28 @@ class Engine:
         return max(self.prefill_ms(tokens), chunks * floor) + chunks * (self.fixed_ms + self._reduce_ms(0))
 
 
+def engine_of(
+    model: Model,
+    card: CardData,
+    tp: int,
+    link: str,
+    max_num_batched_tokens: int = 8192,
+    kv_element_bytes: int = 0,
+    pcie_gb_s: Optional[float] = None,
+) -> Engine:
+    return Engine(
+        model_work(model, kv_element_bytes),
+        card,
+        tflops(model, card),
+        tp,
+        link if link in LINKS else LINKS[-1],
+        pcie_gb_s,
+        max(max_num_batched_tokens, 1),
+    )
+
+
 def predict_speed(
-    model: Union[Model, ModelWork],
+    model: Model,
     card: Union[CardData, str, None],
     tp: int,
     *,
@@ -130,7 +172,6 @@ def predict_speed(
     max_num_batched_tokens: int = 8192,
     kv_element_bytes: int = 0,
     pcie_gb_s: Optional[float] = None,
-    rate: Optional[float] = None,
 ) -> SpeedPrediction:
     """One instance at which ``concurrency`` requests are kept."""
     data = card_data(card) if isinstance(card, str) else card
@@ -140,15 +181,7 @@ def predict_speed(
         running = min(running, max(kv_plan.concurrency(kv_bytes, input_tokens + output_tokens), 1.0))
     if data is None:
         return SpeedPrediction(concurrency=running, queued=wanted - running)
-    engine = Engine(
-        model_work(model, kv_element_bytes) if isinstance(model, Model) else model,
-        data,
-        tflops(model, data) if isinstance(model, Model) else (rate or data.fp16_tflops),
-        tp,
-        link if link in LINKS else LINKS[-1],
-        pcie_gb_s,
-        max(max_num_batched_tokens, 1),
-    )
+    engine = engine_of(model, data, tp, link, max_num_batched_tokens, kv_element_bytes, pcie_gb_s)
     return _closed_loop(engine, wanted, running, max(input_tokens, 1), max(output_tokens, 0))
 
 
@@ -170,7 +203,7 @@ def _closed_loop(engine: Engine, wanted: float, running: float, inputs: int, out
 
 
 def predict_replicas(
-    model: Union[Model, ModelWork],
+    model: Model,
     card: Union[CardData, str, None],
     tp: int,
     replicas: int,

@@ -24,10 +24,12 @@ class ModelWork:
     dense_bytes: float  # read in every step, whatever the batch
     expert_bytes: float  # all routed experts together
     routed: float  # the share of the experts that one token goes to
-    body_params: float  # a token passes these (routed experts counted once each)
-    head_params: float  # only for tokens that are sampled
+    dense_params: float  # a token passes these between the tables,
+    expert_params: float  # these in the experts it is routed to,
+    head_params: float  # and these only where it is sampled
     layers: int
     moe_layers: int
+    quantized_activations: bool  # each layer's input is brought to 8 or 4 bits while serving
     width_bytes: int  # one token's activation: what an all-reduce carries for it
     groups: tuple[KvGroup, ...]
     heads: int
@@ -98,10 +100,12 @@ def model_work(model: Model, kv_element_bytes: int = 0) -> ModelWork:
         dense_bytes=body - experts + head,
         expert_bytes=experts,
         routed=routed,
-        body_params=(body - experts) / dense_scale + experts * routed / expert_scale,
+        dense_params=(body - experts) / dense_scale,
+        expert_params=experts * routed / expert_scale,
         head_params=head / elem,
         layers=model.layers,
         moe_layers=moe_layers,
+        quantized_activations=activations(model) != "fp16",
         width_bytes=width * elem,
         groups=kv_layout(model),
         heads=model.heads,
@@ -130,18 +134,20 @@ def _bytes_a_parameter(model: Model, body: float) -> float:
     return min(max(body / params, 0.5), float(model.element_bytes)) if params > 0 else float(model.element_bytes)
 
 
-def tflops(model: Model, card: CardData) -> float:
-    """The rate of the units that the model's linear layers run on: 8 and 4 bits only where activations are so too."""
+def activations(model: Model) -> str:
+    """What linear layers multiply in, where the card can: fp16, or less where not only the weights are quantized."""
     method = str(model.quantization or "").lower()
-    kind = "fp16"
     if method in ("fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt"):
-        kind = "fp8"
-    elif method in ("nvfp4", "modelopt_fp4"):
-        kind = "fp4"
-    elif method == "compressed-tensors":
-        kind = _activations(model.quantization_config)
+        return "fp8"
+    if method in ("nvfp4", "modelopt_fp4"):
+        return "fp4"
+    return _activations(model.quantization_config) if method == "compressed-tensors" else "fp16"
+
+
+def tflops(model: Model, card: CardData) -> float:
+    """The rate of the units that the model's linear layers run on."""
     rates = {"fp8": card.fp8_tflops, "fp4": card.fp4_tflops, "int8": card.int8_tflops}
-    return rates.get(kind) or card.fp16_tflops
+    return rates.get(activations(model)) or card.fp16_tflops
 
 
 def _activations(config: Mapping[str, Any]) -> str:

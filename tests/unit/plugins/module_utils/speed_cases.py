@@ -19,9 +19,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._cards import pcie_gb_s
+from ansible_collections.gpuserve.inference.plugins.module_utils._cards import card_data, pcie_gb_s
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
-from ansible_collections.gpuserve.inference.plugins.module_utils._speed import SpeedPrediction, predict_replicas
+from ansible_collections.gpuserve.inference.plugins.module_utils._speed import (
+    SpeedPrediction,
+    engine_of,
+    predict_replicas,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._speed_work import model_work
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
@@ -109,6 +113,16 @@ def predicted(model: Model, case: dict[str, Any], candidate: dict[str, Any]) -> 
     )
 
 
+def step_and_prefill(row: dict[str, Any]) -> tuple[float, float]:
+    """Of the engine alone: a decode step half-way through 64 of them, and the prefill of the whole batch."""
+    card = card_data(row["card"])
+    assert card is not None
+    engine = engine_of(model_of(row["model"]), card, row["tp"], "nvlink")
+    prompt, batch = row["prompt_tokens"], row["batch"]
+    prefill = engine.alone_ms(prompt) + (batch - 1) * engine.prefill_ms(prompt)
+    return engine.decode_ms(batch, prompt + 32), prefill
+
+
 def report() -> None:
     """Predicted and measured side by side, for every row there is: run this file."""
     for path in sorted(TRUTH.glob("*.json")):
@@ -122,6 +136,10 @@ def report() -> None:
             where = f"{row.get('replicas', 1)} x TP{row['tp']} {row['card']}"
             load = f"c{row['concurrency']} {row['input_tokens']}/{row['output_tokens']}"
             print(f"{row['model']:20} {where:34} {load:14} " + "  ".join(figures))
+        for row in truth(path.name).get("steps", ()):
+            pairs = zip(("step", "prefill"), step_and_prefill(row), (row["step_ms"][-1], row["prefill_ms"][-1]))
+            figures = [f"{name}_ms {made:.4g} / {real:.4g} ({made / real - 1:+.0%})" for name, made, real in pairs]
+            print(f"{row['model']:20} 1 x TP{row['tp']} {row['card']:28} batch {row['batch']:<8} " + "  ".join(figures))
 
 
 if __name__ == "__main__":

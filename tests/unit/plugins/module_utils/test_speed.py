@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils._cards import CardData, card_data
 from ansible_collections.gpuserve.inference.plugins.module_utils._speed import (
     SpeedPrediction,
+    engine_of,
     predict_replicas,
     predict_speed,
     tpot_ms,
@@ -170,7 +171,9 @@ def test_experts_touched_grow_with_the_batch() -> None:
     assert one == pytest.approx(work.dense_bytes + work.expert_bytes * 8 / 128)
     assert one < many < all_of_them
     assert all_of_them == pytest.approx(work.dense_bytes + work.expert_bytes)
-    assert work.body_params + work.head_params == pytest.approx(3.0e9, rel=0.05)  # "A3B", without the embedding table
+    assert work.dense_params + work.expert_params + work.head_params == pytest.approx(
+        3.0e9, rel=0.05
+    )  # "A3B", without the embedding table
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_layers_with_experts(model: str, layers: int) -> None:
 )
 def test_parameters_a_token_passes(model: str, params: float) -> None:
     work = model_work(fixture_model(model))
-    assert work.body_params + work.head_params == pytest.approx(params, rel=0.03)
+    assert work.dense_params + work.expert_params + work.head_params == pytest.approx(params, rel=0.03)
 
 
 def test_context_kinds() -> None:
@@ -240,6 +243,18 @@ def test_units_by_activations(inputs: Any, rate: float) -> None:
     config = {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"input_activations": inputs}}}
     model = replace(fixture_model("llama-3.1-8b"), quantization="compressed-tensors", quantization_config=config)
     assert tflops(model, card(A100)) == rate
+
+
+def test_activations_are_quantized_only_where_units_multiply_them() -> None:
+    """An A100 widens FP8 weights: no time goes into the inputs, and none is won in the arithmetic."""
+    fp8, bf16 = ("llama-3.1-8b-fp8", "llama-3.1-8b")
+    extra = engine_of(fixture_model(fp8), card(H200), 1, "nvlink").fixed_ms
+    assert extra == pytest.approx(engine_of(fixture_model(bf16), card(H200), 1, "nvlink").fixed_ms + 32 * 0.03)
+    plain = engine_of(fixture_model(fp8), card(A100), 1, "nvlink")
+    assert plain.fixed_ms == engine_of(fixture_model(bf16), card(A100), 1, "nvlink").fixed_ms
+    assert plain.prefill_ms(512) == pytest.approx(
+        engine_of(fixture_model(bf16), card(A100), 1, "nvlink").prefill_ms(512), rel=0.03
+    )
 
 
 def test_smaller_weights_are_faster() -> None:

@@ -18,6 +18,7 @@ ENOUGH = 0.98  # of the best measured figure
 H200X2 = cases.truth("h200x2_llama8b_vllm0.26.json")["rows"]
 COMPARISONS = cases.truth("published_comparisons.json")["comparisons"]
 MEASURED = cases.measured_rows()
+STEPS = cases.truth("steps_h200_vllm0.26.json")["steps"]
 SINGLE = cases.truth("published_single.json")["rows"]
 
 
@@ -66,6 +67,17 @@ def test_figures_on_two_h200(row: dict[str, Any]) -> None:
 
 
 # ---------------------------------------------------------------- other cards and models, measured
+
+
+@pytest.mark.parametrize("row", STEPS, ids=lambda r: f"{r['model']} batch {r['batch']}")
+def test_steps_and_prefill(row: dict[str, Any]) -> None:
+    """Kinds of models that no constant but those of their kind was taken from: FP8, and experts with MLA."""
+    step, prefill = cases.step_and_prefill(row)
+    if "step_ms" not in row.get("unjudged", ()):
+        assert step == pytest.approx(row["step_ms"][-1], rel=0.08)
+    if row["batch"] > 1:  # one prompt is over before Python has set it up and taken its answer
+        assert prefill == pytest.approx(row["prefill_ms"][-1], rel=0.17)
+    assert "note" in row or "unjudged" not in row
 
 
 @pytest.mark.parametrize(
@@ -182,6 +194,8 @@ def test_orders_hold_without_any_one_source_of_the_host_share(left_out: int, mon
     [
         "STREAM_SHARE",
         "COMPUTE_SHARE",
+        "NARROW_SHARE",
+        "QUANTIZED_LAYER_MS",
         "STEP_MS",
         "LAYER_MS",
         "MOE_LAYER_MS",
