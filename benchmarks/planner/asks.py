@@ -30,7 +30,8 @@ def answer(
 def ask_of(row: Row, memory: int, utilization: float, ident: str) -> dict[str, Any]:
     return {
         "id": ident,
-        "model": row.model,
+        "model": row.name,
+        "dir": row.directory,
         "tp": row.tp,
         "card": row.card,
         "memory": memory,
@@ -40,6 +41,7 @@ def ask_of(row: Row, memory: int, utilization: float, ident: str) -> dict[str, A
         "seqs": row.max_num_seqs,
         "kv_cache_dtype": row.kv_cache_dtype,
         "enforce_eager": row.enforce_eager,
+        "extra_args": list(row.extra_args),
         "vllm": row.vllm,
     }
 

@@ -37,16 +37,14 @@ WHAT = ("weights", "tokens", "request")
 
 def gather(job: Sequence[Mapping[str, Any]], only: set[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Answers by estimator and question, and what each estimator is (version, source, or why it did not run)."""
-    models = sorted({a["model"] for a in job})
+    models = {a["model"]: a["dir"] for a in job}
     listed = tools.checkpoints(models) if tools.installed("accelerate") else {}
     answers: dict[str, dict[str, Any]] = {OURS: {a["id"]: ask_ours(a) for a in job}}
     about = {OURS: "topology_plan, from config.json alone"}
     for name, formula in PUBLISHED.items():
         answers[name] = {a["id"]: formula(a, listed.get(a["model"], {})) for a in job}
         about[name] = "published formula"
-    details = {
-        m: {"dir": str(tools.MODELS / m), "kv_scales": tools.has_kv_scales(m), **listed.get(m, {})} for m in models
-    }
+    details = {m: {"dir": d, "kv_scales": tools.has_kv_scales(d), **listed.get(m, {})} for m, d in models.items()}
     for tool in tools.TOOLS:
         if only and tool.name not in only:
             continue
@@ -108,7 +106,7 @@ def markdown(
     about: Mapping[str, str],
     summary: Mapping[str, Any],
 ) -> str:
-    models, true = len({r.model for r in rows}), sum(q.fits for q in asked)
+    models, true = len({r.name for r in rows}), sum(q.fits for q in asked)
     out = [
         "# The planner beside other estimators",
         "",
@@ -120,7 +118,7 @@ def markdown(
         "", "## KV cache tokens", "", report.summary_table(summary, "tokens"),
         "", "## KV cache of one request of max_model_len, on a card", "", report.summary_table(summary, "request"),
         "", "## KV cache tokens by kind of model", "",
-        report.kind_table(answers, rows, {r.model: kind_of(r.model) for r in rows}, "tokens"),
+        report.kind_table(answers, rows, {r.name: kind_of(r.directory) for r in rows}, "tokens"),
         *held_out(rows, answers),
         "", "## Does it fit", "",
         f"{len(asked)} questions (answer yes: {true}, no: {len(asked) - true}), and the measured rows, which all fit.",
@@ -162,7 +160,8 @@ def main() -> int:
         "summary": summary,
         "rows": [
             {
-                "id": r.id, "source": r.source, "vllm": r.vllm, "model": r.model, "tensor_parallel_size": r.tp,
+                "id": r.id, "source": r.source, "vllm": r.vllm, "model": r.name, "tensor_parallel_size": r.tp,
+                "half": r.split,
                 "measured": {"weights": r.weights, "tokens": r.kv_tokens, "request": round(r.request_bytes)},
                 "answers": {n: {k: a[r.id].get(k) for k in (*FIELDS, "error")} for n, a in answers.items()},
             }

@@ -10,21 +10,20 @@ from functools import cache
 from typing import Any, Mapping
 
 from ansible_collections.gpuserve.inference.benchmarks.planner.asks import answer
-from ansible_collections.gpuserve.inference.benchmarks.planner.rows import MODELS
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._planner import plan_from_options
 
 
 @cache
-def model_info(name: str) -> dict[str, Any]:
+def model_info(directory: str) -> dict[str, Any]:
     """From config.json alone: no weights, no headers."""
-    return read_model(str(MODELS / name)).to_dict()
+    return read_model(directory).to_dict()
 
 
-def kind_of(name: str) -> str:
+def kind_of(directory: str) -> str:
     """What the model keeps of past tokens, in one word for the tables."""
-    kinds = {group["kind"] for group in model_info(name)["kv_layout"]}
+    kinds = {group["kind"] for group in model_info(directory)["kv_layout"]}
     for kind, word in (("mla", "MLA"), ("mamba", "states"), ("chunked", "windows"), ("sliding", "windows")):
         if kind in kinds:
             return word
@@ -50,7 +49,7 @@ def options(ask: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "gpus": gpus,
         "links": [[alone if i == j else pair for j in range(count)] for i in range(count)],
-        "model": model_info(str(ask["model"])),
+        "model": model_info(str(ask["dir"])),
         "workload": {"input_tokens": ask["length"] - 1, "output_tokens": 1, "concurrency": 1},
         "tensor_parallel_size": count,
         "replicas": 1,
@@ -61,6 +60,7 @@ def options(ask: Mapping[str, Any]) -> dict[str, Any]:
         "kv_cache_dtype": ask["kv_cache_dtype"],
         "enforce_eager": ask["enforce_eager"],
         "vllm_version": ask["vllm"],
+        "extra_args": ask["extra_args"],
     }
 
 

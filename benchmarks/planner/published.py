@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Callable, Mapping
 
 from ansible_collections.gpuserve.inference.benchmarks.planner.asks import answer
@@ -17,24 +16,19 @@ from ansible_collections.gpuserve.inference.benchmarks.planner.formulas import (
     full_attention_token_bytes,
     text_part,
 )
-from ansible_collections.gpuserve.inference.benchmarks.planner.rows import MODELS
+from ansible_collections.gpuserve.inference.benchmarks.planner.places import config_of
 
 Checkpoint = Mapping[str, Any]  # as drivers/ask_checkpoint.py lists it
 NO_SIZE = "the checkpoint's size is not known"
 NO_HEADS = "the config names no attention heads"
 
 
-def config_of(model: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((MODELS / model / "config.json").read_text(encoding="utf-8"))
-    return data
-
-
 def rule_of_thumb(ask: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    """Heads that a config leaves to its class's defaults are looked up, as a person would."""
-    files = checkpoint.get("bytes")
+    """As a careful person does it: the size as served, and heads that the config leaves to its class looked up."""
+    files = checkpoint.get("served")
     if not files:
         return answer(error=NO_SIZE)
-    token = full_attention_token_bytes(config_of(ask["model"])) or full_attention_token_bytes(checkpoint["text"])
+    token = full_attention_token_bytes(config_of(ask["dir"])) or full_attention_token_bytes(checkpoint["text"])
     if token is None:
         return answer(weights=files / ask["tp"], error=NO_HEADS)
     tokens = RuleOfThumb.tokens(files, token, ask["memory"], ask["utilization"], ask["tp"])
@@ -52,7 +46,7 @@ def kaito(ask: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
     files = checkpoint.get("bytes")
     if not files:
         return answer(error=NO_SIZE)
-    config, cards = config_of(ask["model"]), int(ask["tp"])
+    config, cards = config_of(ask["dir"]), int(ask["tp"])
     token = Kaito.token_bytes(config)
     if token is None:
         return answer(weights=files * Kaito.GROWTH / cards, error=NO_HEADS)

@@ -52,17 +52,16 @@ def smallest_card(row: Row) -> float:
 def checked_assumption(rows: Iterable[Row]) -> list[tuple[str, int, float]]:
     """Starts that differ in nothing but utilisation (or the length of requests): how far their ``not_kv`` lie apart.
 
-    (model and flags, number of starts, bytes); the questions rest on this being small.
+    (model, number of starts, bytes); the questions rest on this being small.
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for r in rows:
-        flags = (r.max_num_seqs, r.max_num_batched_tokens, r.kv_cache_dtype, r.enforce_eager)
-        groups.setdefault((r.vllm, r.model, r.tp, r.card, *flags), []).append(r)
+        groups.setdefault(r.flags, []).append(r)
     out = []
-    for key, group in groups.items():
+    for group in groups.values():
         if len({r.utilization for r in group}) > 1:
             values = [not_kv(r) for r in group]
-            out.append((f"{key[1]} TP{key[2]}, max_num_seqs {key[4]}", len(group), max(values) - min(values)))
+            out.append((f"{group[0].name} TP{group[0].tp}", len(group), max(values) - min(values)))
     return out
 
 

@@ -54,12 +54,12 @@ def kind_table(
     answers: Mapping[str, Mapping[str, Any]], rows: Sequence[Row], kinds: Mapping[str, str], what: str
 ) -> str:
     """Median and largest error of each kind of model; rows without an answer are said as a count."""
-    words = list(dict.fromkeys(sorted(kinds[r.model] for r in rows)))
+    words = list(dict.fromkeys(sorted(kinds[r.name] for r in rows)))
     lines = []
     for name, given in answers.items():
         cells = [name]
         for word in words:
-            s = spread(errors(given, [r for r in rows if kinds[r.model] == word], what))
+            s = spread(errors(given, [r for r in rows if kinds[r.name] == word], what))
             if not s["answered"]:
                 cells.append(SILENT)
                 continue
@@ -68,7 +68,7 @@ def kind_table(
                 f"{percent(s['median'])} / {percent(s['max'])}" + (f" ({missing} no answer)" if missing else "")
             )
         lines.append(cells)
-    counts = [f"{word} ({sum(kinds[r.model] == word for r in rows)} rows)" for word in words]
+    counts = [f"{word} ({sum(kinds[r.name] == word for r in rows)} rows)" for word in words]
     return table(["median / max %", *counts], lines)
 
 

@@ -7,8 +7,8 @@
     .venv/bin/python benchmarks/planner/timing.py [--cards 8] [--runs 50] [--model NAME]
 
 Ends with 1 where the median plan takes more than the bar, or where the core imports anything beside the standard
-library and itself. The bar is held against the process's own time: planning is arithmetic in one thread, and on a machine that
-does other things the clock on the wall measures those. Both are shown.
+library and itself. The bar is held against the process's own time: planning is arithmetic in one thread, and where the
+machine does other things the clock on the wall measures those. Both are shown.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ COLLECTIONS = ROOT / ".venv" / "collections"
 if __package__ in (None, ""):
     sys.path.insert(0, str(COLLECTIONS))
 
+from ansible_collections.gpuserve.inference.benchmarks.planner.places import MODELS  # noqa: E402
 from ansible_collections.gpuserve.inference.benchmarks.planner.stats import median, quantile  # noqa: E402
 
 CORE = "ansible_collections.gpuserve.inference.plugins.module_utils._planner"
@@ -53,7 +54,7 @@ def options(model: str, cards: int) -> dict[str, Any]:
     ]  # fmt: skip
     there, here = {"nvlink_count": 18, "p2p": True, "path": "NVL"}, {"nvlink_count": 0, "p2p": False, "path": "X"}
     links = [[here if i == j else there for j in range(cards)] for i in range(cards)]
-    return {"gpus": gpus, "links": links, "model": model_info(model), "workload": "mixed"}
+    return {"gpus": gpus, "links": links, "model": model_info(str(MODELS / model)), "workload": "mixed"}
 
 
 def time_plans(model: str, cards: int, runs: int) -> dict[str, Any]:

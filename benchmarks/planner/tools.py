@@ -13,12 +13,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional
 
-from ansible_collections.gpuserve.inference.benchmarks.planner.rows import MODELS
+from ansible_collections.gpuserve.inference.benchmarks.planner.places import MODELS, config_of, home
 
 HERE = Path(__file__).resolve().parent
-ENVIRONMENTS = "GPUSERVE_BENCH_ENVS"  # where the environments go, if not into the user's cache
 LIMIT = 900  # seconds for one estimator
 
 
@@ -38,14 +37,6 @@ TOOLS = (
 )
 # what was looked for and cannot be run, with the reason
 ABSENT = {"kvplan": "0.1.1 is named in public posts, but the package index has no package of that name"}
-
-
-def home() -> Path:
-    given = os.environ.get(ENVIRONMENTS)
-    if given:
-        return Path(given).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "gpuserve-planner-bench"
 
 
 def requirements(name: str) -> Path:
@@ -81,9 +72,9 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def has_kv_scales(model: str) -> bool:
+def has_kv_scales(directory: str) -> bool:
     """Whether the checkpoint brings scales for an 8-bit KV cache, which vLLM then uses without being told."""
-    config = json.loads((MODELS / model / "config.json").read_text(encoding="utf-8"))
+    config = config_of(directory)
     quant = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config") or {}
     return bool(quant.get("kv_cache_scheme") or quant.get("kv_cache_quant_algo"))
 
@@ -104,23 +95,26 @@ def run_driver(name: str, driver: str, job: Mapping[str, Any]) -> dict[str, Any]
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1][:300]}
     # what a tool quotes of its input names the model, not where this checkout lies
-    data: dict[str, Any] = json.loads(done.stdout.replace(f"{MODELS}/", ""))
+    data: dict[str, Any] = json.loads(done.stdout.replace(f"{MODELS}/", "").replace(f"{home() / 'models'}/", ""))
     return data
 
 
-def checkpoints(models: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What a published checkpoint of each model holds, kept between runs: {"bytes", "tensors"} or {"error"}."""
+def checkpoints(models: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """What a published checkpoint of each model (name -> directory) holds: {"bytes", "tensors", "text"} or {"error"}.
+
+    Kept between runs.
+    """
     folder = home() / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     driver = HERE / "drivers" / "ask_checkpoint.py"
     found: dict[str, dict[str, Any]] = {}
     files: dict[str, Path] = {}
-    for model in models:
-        key = _digest(driver)[:12] + _digest(MODELS / model / "config.json")[:12]
+    for model, directory in models.items():
+        key = _digest(driver)[:12] + _digest(Path(directory) / "config.json")[:12]
         files[model] = folder / f"{model}-{key}.json"
         if files[model].is_file():
             found[model] = json.loads(files[model].read_text())
-    missing = {m: {"dir": str(MODELS / m)} for m in models if m not in found}
+    missing = {m: {"dir": d} for m, d in models.items() if m not in found}
     if missing:
         data = run_driver("accelerate", driver.name, {"models": missing})
         for model in missing:

@@ -118,7 +118,9 @@ def main() -> None:
             answers[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
             continue
         size = sum(math.prod(shape) * SIZES[dtype] for _name, dtype, shape in listed)
-        answers[name] = {"bytes": size, "tensors": listed, "text": text}
+        # vLLM serves a checkpoint that is float32 throughout in 16 bits
+        halved = all(dtype == "F32" for _name, dtype, _shape in listed)
+        answers[name] = {"bytes": size, "served": size // 2 if halved else size, "tensors": listed, "text": text}
     json.dump({"version": __import__("transformers").__version__, "answers": answers}, sys.stdout)
 
 

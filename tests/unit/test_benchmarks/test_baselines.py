@@ -22,7 +22,7 @@ from ansible_collections.gpuserve.inference.benchmarks.planner.formulas import (
     RuleOfThumb,
     full_attention_token_bytes,
 )
-from ansible_collections.gpuserve.inference.benchmarks.planner.rows import MODELS
+from ansible_collections.gpuserve.inference.benchmarks.planner.places import MODELS
 
 
 def config(name):
@@ -100,6 +100,7 @@ def test_rule_of_thumb():
     ("name", "column"),
     [
         ("llama-3.1-8b", "float16"),
+        ("olmo-2-7b", "float16"),
         ("llama-3.1-8b-fp8", "int8"),
         ("qwen3-8b-fp8", "int8"),
         ("llama-3.1-8b-awq", "int4"),

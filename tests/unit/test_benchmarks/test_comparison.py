@@ -10,7 +10,7 @@ import dataclasses
 import json
 
 import pytest
-from ansible_collections.gpuserve.inference.benchmarks.planner import report, rows, stats
+from ansible_collections.gpuserve.inference.benchmarks.planner import places, report, rows, stats
 from ansible_collections.gpuserve.inference.benchmarks.planner.asks import ask_of, asks
 from ansible_collections.gpuserve.inference.benchmarks.planner.compare import summarise
 from ansible_collections.gpuserve.inference.benchmarks.planner.ours import ask_ours
@@ -30,13 +30,16 @@ ROW = Row(
 )  # fmt: skip
 
 LINE = {
-    "id": "qwen3-8b-a", "model": "qwen3-8b", "tp": 2, "args": {"gpu_memory_utilization": 0.5, "max_model_len": 4096},
-    "init": {"free": 138 * GIB, "total": 139 * GIB, "torch": 0}, "requested_bytes": 70 * GIB,
+    "id": "qwen3-8b-a", "model": "qwen3-8b", "changes": {}, "tp": 2, "half": "held_out", "alone": True,
+    "args": {"gpu_memory_utilization": 0.5, "max_num_seqs": 512}, "requested_bytes": 70 * GIB,
     "free_after_start": 66 * GIB, "weights_logged_bytes": 8 * GIB, "kv_bytes": 50 * GIB,
     "kv_cache_size_tokens": 700000, "max_model_len": 4096, "max_num_seqs": 512, "max_num_batched_tokens": 8192,
-    "gpu_memory_utilization": 0.5,
 }  # fmt: skip
-ABOUT = {"vllm": "0.26.0", "nvml_reserved_bytes": GIB}
+ABOUT = {
+    "gpu": {"name": "NVIDIA H200", "nvml_total_bytes": 141 * GIB, "cuda_total_bytes": 139 * GIB},
+    "vllm_version": "0.26.0",
+    "beside_non_torch_bytes": GIB,
+}
 
 
 # ---------------------------------------------------------------- rows
@@ -45,7 +48,7 @@ ABOUT = {"vllm": "0.26.0", "nvml_reserved_bytes": GIB}
 def test_the_logged_rows():
     found = {r.id: r for r in rows.fixture_rows()}
     assert len(found) == 6
-    llama = found["llama-3.1-8b TP1 0.9"]
+    llama = found["llama-3.1-8b-tp1-logged"]
     assert llama.cuda_total == 150109880320
     assert llama.request_bytes / GIB == pytest.approx(16.0, abs=0.01)  # 131,072 tokens of 128 KiB
 
@@ -53,8 +56,33 @@ def test_the_logged_rows():
 def test_a_measured_line():
     row = rows.measured_row(LINE, ABOUT, "f.json")
     assert (row.tp, row.utilization, row.max_num_seqs, row.kv_tokens) == (2, 0.5, 512, 700000)
-    assert row.cuda_total == 139 * GIB
+    assert (row.cuda_total, row.nvml_total, row.split) == (139 * GIB, 141 * GIB, "held_out")
     assert row.outside == 3 * GIB  # 139 - 66 in use after the start, 70 of them in the budget
+
+
+def test_a_line_taken_beside_others_lacks_what_the_file_says():
+    alone, beside = (rows.measured_row({**LINE, "alone": yes}, ABOUT, "f.json") for yes in (True, False))
+    assert beside.kv_bytes == alone.kv_bytes - GIB
+    assert beside.kv_tokens == 686000  # 49 of 50 GiB
+    assert beside.request_bytes == pytest.approx(alone.request_bytes)
+    assert beside.outside is None
+
+
+def test_the_real_file_agrees_with_itself():
+    """One start was taken alone and beside others: without the stated bytes both are the same."""
+    data = json.loads((rows.MEASURED / "h200_vllm_0.26.0.json").read_text(encoding="utf-8"))
+    found = {r["id"]: rows.measured_row(r, data, "f") for r in data["rows"]}
+    alone, beside = found["llama-3.1-8b-tp1"], found["llama-3.1-8b-tp1-beside"]
+    assert (alone.kv_bytes, alone.kv_tokens) == (beside.kv_bytes, beside.kv_tokens)
+
+
+def test_changed_configs_are_written_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUSERVE_BENCH_ENVS", str(tmp_path))
+    row = dataclasses.replace(ROW, changes={"num_hidden_layers": 4})
+    assert row.name == "llama-3.1-8b.4l"
+    changed, whole = places.config_of(row.directory), places.config_of(ROW.directory)
+    assert changed == {**whole, "num_hidden_layers": 4}
+    assert row.directory.startswith(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -63,27 +91,22 @@ def test_a_measured_line():
         ({"error": "ValueError"}, "did not start"),
         ({"kv_cache_size_tokens": None}, "no KV cache size"),
         ({"args": {"block_size": 32}}, "block_size"),
-        ({"args": {"hf_overrides": {"num_hidden_layers": 2}}}, "hf_overrides"),
+        ({"model": "no-such-model"}, "no tests/fixtures/models/no-such-model"),
     ],
 )
 def test_lines_that_are_left_out_are_named(tmp_path, change, why):
-    (tmp_path / "a.json").write_text(json.dumps({**ABOUT, "rows": [{**LINE, **change}]}))
+    (tmp_path / "a.json").write_text(json.dumps({**ABOUT, "rows": [{**LINE, **change}, LINE]}))
     found, left = rows.load(tmp_path)
-    assert [r.source for r in found] == ["truth_h200_vllm026.json"] * 6
+    assert [r.source for r in found] == ["truth_h200_vllm026.json"] * 6 + ["a.json"]
     assert len(left) == 1 and why in left[0]
 
 
-@pytest.mark.parametrize("suffix", ["json", "jsonl"])
-def test_files_of_rows(tmp_path, suffix):
-    text = json.dumps([{**LINE, "vllm": "0.26.0"}]) if suffix == "json" else json.dumps({**LINE, "vllm": "0.26.0"})
-    (tmp_path / f"a.{suffix}").write_text(text)
-    assert [r.id for r in rows.load(tmp_path)[0]][-1] == "qwen3-8b-a"
-
-
-def test_exact_bytes_replace_the_log_of_the_same_start():
-    exact = dataclasses.replace(ROW, kv_bytes=ROW.kv_bytes + 1, source="later")
-    assert rows.unique([ROW, exact]) == [exact]
+def test_of_the_same_start_the_most_trusted_row_stays():
+    exact, beside, log = (dataclasses.replace(ROW, kv_bytes=ROW.kv_bytes + n, trust=n) for n in (3, 1, 0))
+    assert rows.unique([log, beside]) == [beside]
+    assert rows.unique([log, exact, beside]) == [exact]
     assert len(rows.unique([ROW, dataclasses.replace(ROW, max_num_seqs=256)])) == 2
+    assert len(rows.unique([ROW, dataclasses.replace(ROW, changes={"num_hidden_layers": 4})])) == 2
 
 
 # ---------------------------------------------------------------- questions
