@@ -24,7 +24,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula 
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_json import read_json
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_kv import kv_layout
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, scheme_of, total_bytes
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import tower_parts
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import exact_towers, tower_parts
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 MANIFEST = ".gpuserve-model.json"  # what model_fetch writes when a download is complete
@@ -99,7 +99,7 @@ def _read(
             tied = False  # the class ties by default, the checkpoint says otherwise; vLLM believes the checkpoint
     else:
         weights = _without_headers(directory, missing, pickled, allow_pickle, trust_config_only, estimate, named, dtype)
-    if multimodal and weights.source == "config":
+    if multimodal and weights.source == "config" and exact_towers(config, fields) is None:
         weights.warnings.append("the vision or audio part's weights are estimated; with the files here they are exact")
     if max(weights.weight_bytes, weights.checkpoint_bytes, weights.parameters, estimate.parameters) > MOST_BYTES:
         raise ModelError(

@@ -39,7 +39,7 @@ QKV_BIAS = frozenset(
     "qwen2 qwen2_moe qwen2_vl qwen2_5_vl qwen2_vl_text qwen2_5_vl_text qwen2_5_omni_text chatglm".split()
 )
 QKV_BIAS_ONLY = frozenset("glm glm4 glm4_moe seed_oss".split())  # attention_bias does not mean the output
-NORM_BIAS = ALL_BIAS | {"starcoder2", "nemotron", "falcon", "gptj", "stablelm", "phimoe"}
+NORM_BIAS = ALL_BIAS | {"starcoder2", "nemotron", "falcon", "gptj", "stablelm", "phimoe", "nomic_bert"}
 HEAD_BIAS = frozenset("phi gptj".split())
 POSITIONS = frozenset("gpt2 opt bert roberta xlm-roberta gpt_bigcode".split())  # learned, one row a position
 FOUR_NORMS = frozenset("gemma2 gemma3 gemma3_text gemma3n_text gemma4_text glm4".split())
@@ -50,7 +50,7 @@ HEAD_NORMS = frozenset(
 )
 WIDE_NORMS = frozenset("olmo2 olmo3 olmoe minimax_m2".split())  # over all heads at once
 OUTPUT_GATE = ("qwen3_next", "qwen3_5")  # q_proj carries a gate of its own size
-ROUTER_FLOAT32 = frozenset({"glm4_moe"})  # vLLM keeps their router in float32
+ROUTER_FLOAT32 = frozenset({"glm4_moe", "ernie4_5_moe"})  # vLLM keeps their router in float32
 
 
 def parts(f: Fields, tied: bool) -> Iterator[Part]:
@@ -65,21 +65,20 @@ def parts(f: Fields, tied: bool) -> Iterator[Part]:
         yield Part("model.embed_types", "embedding", f.num("type_vocab_size"), h, linear=False, shard=VOCAB)
     if embed != h:
         yield Part("model.project_in_out", "other", 2 * embed, h)
-    if not tied and not f.architecture.endswith("Model"):
-        yield Part("lm_head", "lm_head", vocab, embed, shard=VOCAB)
+    encoder = not any(layer_kinds(f))
+    if not tied and not (f.architecture.endswith("Model") and encoder):
+        # an embedding model's files have no head; vLLM serves decoders as their ForCausalLM and makes one
+        yield Part("lm_head", "lm_head", vocab, embed, shard=VOCAB, extra=f.architecture.endswith("Model"))
         if f.model_type in HEAD_BIAS or f.flag("lm_head_bias"):
             yield vector("lm_head.bias", "lm_head", vocab, VOCAB)
     per_layer = f.num("hidden_size_per_layer_input")
     if per_layer:  # Gemma 3n and 4: an embedding for every layer
         rows = f.num("vocab_size_per_layer_input", default=vocab)
-        yield Part(
-            "model.embed_tokens_per_layer", "embedding", rows, f.layers * per_layer, linear=False, shard=VOCAB
-        )
+        yield Part("model.embed_tokens_per_layer", "embedding", rows, f.layers * per_layer, linear=False, shard=VOCAB)
         yield Part("model.per_layer_model_projection", "other", f.layers * per_layer, h, shard=COLUMN)
         yield vector("model.per_layer_projection_norm", "norm", per_layer)
     kinds = layer_kinds(f)
     shared_from = f.layers - f.num("num_kv_shared_layers")
-    encoder = not any(kinds)
     pattern = str(f.get("hybrid_override_pattern") or "")
     for i, kind in enumerate(kinds):
         base = f"model.layers.{i}"
@@ -122,11 +121,21 @@ def parts(f: Fields, tied: bool) -> Iterator[Part]:
         yield Part("model.altup_projections", "other", h, h, 2 * inputs, shard=COLUMN)
     if f.model_type in ("bert", "roberta", "xlm-roberta"):
         yield vector("model.embeddings.norm", "norm", 2 * h)
-        yield Part("pooler.dense", "other", h + 1, h)
+        if "Classification" in f.architecture or not f.architecture.endswith("Model"):
+            yield from _head(f)
+        else:  # in the files; vLLM pools by itself and does not load it
+            yield Part("pooler.dense", "other", h + 1, h, unloaded=True)
         return
-    if f.model_type == "bloom":
-        yield vector("model.embeddings.norm", "norm", 2 * h)
+    if f.model_type in ("bloom", "nomic_bert", "modernbert"):
+        yield vector("model.embeddings.norm", "norm", (1 if f.model_type == "modernbert" else 2) * h)
+    if f.model_type == "nomic_bert":
+        return
     yield vector("model.norm", "norm", (2 if f.model_type in NORM_BIAS else 1) * h)
+
+
+def _head(f: Fields) -> Iterator[Part]:
+    """Pooler and classifier of a BERT that scores."""
+    yield Part("pooler.dense", "other", f.hidden + 1, f.hidden)
 
 
 def _layer_width(f: Fields, i: int) -> int:
@@ -165,7 +174,13 @@ def _attention(f: Fields, base: str, kind: str, shares: bool) -> Iterator[Part]:
     everywhere = (
         f.model_type in ALL_BIAS or (f.model_type == "starcoder2" and f.flag("use_bias", True)) or f.flag("bias")
     )
-    if everywhere or f.flag("attention_bias") or f.model_type in QKV_BIAS or f.flag("qkv_bias") or f.flag("use_qkv_bias"):
+    if (
+        everywhere
+        or f.flag("attention_bias")
+        or f.model_type in QKV_BIAS
+        or f.flag("qkv_bias")
+        or f.flag("use_qkv_bias")
+    ):
         for name, out, pieces in outs:
             yield vector(f"{base}.{name}.bias", "attention", out, HEADS, pieces)
     if everywhere or (f.flag("attention_bias") and f.model_type not in QKV_BIAS_ONLY):
@@ -196,17 +211,19 @@ def _mla(f: Fields, base: str) -> Iterator[Part]:
     yield Part(f"{base}.kv_b_proj", "attention", heads * (nope + v_dim), rank, shard=HEADS, pieces=heads)
     yield Part(f"{base}.o_proj", "attention", h, heads * v_dim, shard=ROW)
     yield vector(f"{base}.a_norms", "norm", q_rank + rank)
-    if f.model_type != "minicpm3":  # W_UK and W_UV are kept a second time, unpacked (layers/attention/mla_attention.py)
+    if f.model_type != "minicpm3":  # views of kv_b_proj, or unpacked copies (layers/attention/mla_attention.py)
         for name, dim in (("W_UK", nope), ("W_UV", v_dim)):
             yield Part(f"{base}.{name}", "attention", heads * dim, rank, linear=False, shard=HEADS, pieces=heads,
-                       extra=True)  # fmt: skip
+                       extra=True, unpacked=f"{base}.kv_b_proj")  # fmt: skip
 
 
 def _mlp(f: Fields, base: str, width: int, group: str, count: int = 1) -> Iterator[Part]:
     h = f.hidden
     names = ["up_proj"] if f.model_type in PLAIN_MLP else ["gate_proj", "up_proj"]
     for name in names:
-        yield Part(f"{base}.{name}", group, width, h, count, shard=COLUMN, fuse="gate_up_proj" if len(names) > 1 else "")
+        yield Part(
+            f"{base}.{name}", group, width, h, count, shard=COLUMN, fuse="gate_up_proj" if len(names) > 1 else ""
+        )
     yield Part(f"{base}.down_proj", group, h, width, count, shard=ROW)
     if f.model_type in ALL_BIAS or f.flag("mlp_bias") or (f.model_type in MLP_BIAS and f.flag("use_bias", True)):
         yield vector(f"{base}.up_proj.bias", group, len(names) * width, COLUMN)
@@ -214,7 +231,7 @@ def _mlp(f: Fields, base: str, width: int, group: str, count: int = 1) -> Iterat
 
 
 def _is_moe(f: Fields, i: int) -> bool:
-    if not f.experts:
+    if not experts_of(f):
         return False
     text = f.text
     layers = text.get("moe_layers")
@@ -235,6 +252,13 @@ def _is_moe(f: Fields, i: int) -> bool:
     return (i + 1) % step == 0 and i % max(int(freq or 1), 1) == 0
 
 
+def experts_of(f: Fields) -> int:
+    ffn = f.get("ffn_config")
+    if isinstance(ffn, dict) and isinstance(ffn.get("moe_num_experts"), int):  # DBRX
+        return int(ffn["moe_num_experts"])
+    return f.experts
+
+
 def moe_width(f: Fields) -> int:
     ffn = f.get("ffn_config")
     if isinstance(ffn, dict) and isinstance(ffn.get("ffn_hidden_size"), int):  # DBRX
@@ -243,7 +267,7 @@ def moe_width(f: Fields) -> int:
 
 
 def _moe(f: Fields, base: str) -> Iterator[Part]:
-    h, count, width = f.hidden, f.experts, moe_width(f)
+    h, count, width = f.hidden, experts_of(f), moe_width(f)
     wide = 4 if f.model_type in ROUTER_FLOAT32 else 0
     yield Part(f"{base}.gate", "mlp", count, h, linear=False, element=wide)
     if (

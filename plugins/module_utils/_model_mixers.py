@@ -5,7 +5,8 @@
 # This module is PRIVATE to the collection.
 """The matrices of layers that keep a state instead of a KV cache: Mamba, gated delta nets, short convolutions.
 
-Sharding follows ``model_executor/layers/mamba`` in vLLM: heads are shared out, groups copied where ranks outnumber them.
+Sharding follows ``model_executor/layers/mamba`` in vLLM: heads are shared out, groups copied where ranks outnumber
+them.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ class Part:
     fuse: str = ""  # the one allocation vLLM merges it into
     element: int = 0  # bytes an element where that is not the model's dtype
     extra: bool = False  # not in the checkpoint: vLLM adds it
+    unloaded: bool = False  # in the checkpoint only
+    unpacked: str = ""  # a copy that vLLM makes only if the matrix of this name is quantized
 
     @property
     def size(self) -> int:

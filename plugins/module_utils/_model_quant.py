@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Iterable, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import Part
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import ROW, Part
 
 # vLLM fuses these; an ignore list may name either form.
 FUSED = {
@@ -37,6 +37,8 @@ class Scheme:
     column_bytes: float = 0.0  # for every input channel
     only: str = ""  # the one group of tensors it applies to
     ignored: tuple[str, ...] = ()
+    zeros: float = 0.0  # bytes of ``group_bytes`` that are a zero point
+    act_order: bool = False  # GPTQ with desc_act: groups follow an index over the inputs
 
     def covers(self, part: Part) -> bool:
         if not part.linear or (self.only and part.group != self.only):
@@ -58,10 +60,40 @@ class Scheme:
             total += rows * (1 if self.group < 0 else -(-cols // self.group)) * self.group_bytes
         return int(total)
 
-    def held(self, part: Part, tp: int) -> list[tuple[str, int]]:
+    def held(self, part: Part, tp: int, capability: tuple[int, int]) -> list[tuple[str, int]]:
         """On a rank, after vLLM has brought it into the form its kernels read."""
         rows, cols = part.on_rank(tp)
-        return [("", int(rows * cols * self.bits / 8) * part.count), (".scales", self._helpers(rows, cols) * part.count)]
+        if self.method == "mxfp4":
+            return self._held_mxfp4(part, rows, cols, capability)
+        helpers = replace(self, column_bytes=0.0)
+        if self.act_order:
+            # an index and its order for each input; row-parallel layers keep the scales of all groups (auto_gptq.py)
+            first = not part.fuse or part.name.endswith((".q_proj", ".gate_proj"))
+            beside = replace(helpers, group_bytes=2.0)._helpers(rows, part.cols)
+            beside += replace(helpers, group_bytes=self.group_bytes - 2.0)._helpers(rows, cols)
+            beside += 8 * cols if first and part.group != "experts" else 0
+        elif self.zeros and capability[0] == 9 and part.group != "experts":
+            # Machete, Hopper's kernel, widens zero points (kernels/linear/mixed_precision/machete.py)
+            beside = replace(helpers, group_bytes=self.group_bytes - self.zeros + 2)._helpers(rows, cols)
+        else:
+            beside = helpers._helpers(rows, cols)
+        return [("", int(rows * cols * self.bits / 8) * part.count), (".scales", beside * part.count)]
+
+    def _held_mxfp4(self, part: Part, rows: int, cols: int, capability: tuple[int, int]) -> list[tuple[str, int]]:
+        """Padded to the kernel's tiles (fused_moe/oracle/mxfp4.py).
+
+        Triton on Hopper, TensorRT-LLM's on sm100, elsewhere Marlin.
+        """
+        inner_step, hidden_step = {9: (64, 1), 10: (256, 256)}.get(capability[0], (128, 256))
+        down = part.shard == ROW
+        inner, hidden = (cols, rows) if down else (rows, cols)
+        inner, hidden = -(-inner // inner_step) * inner_step, -(-hidden // hidden_step) * hidden_step
+        rows, cols = (hidden, inner) if down else (inner, hidden)
+        scale_cols = -(-cols // self.group)
+        if capability[0] == 9:  # mxfp4_utils.py pads the scales' columns to 4, Triton's Hopper layout their rows to 256
+            scale_cols = -(-scale_cols // 4) * 4
+            return [("", rows * cols // 2 * part.count), (".scales", -(-rows // 256) * 256 * scale_cols * part.count)]
+        return [("", rows * cols // 2 * part.count), (".scales", rows * scale_cols * part.count)]
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -119,9 +151,10 @@ def scheme_of(config: Mapping[str, Any]) -> Scheme:
             return Scheme(method, 8, block=(int(block[0]), int(block[1])), ignored=ignored)
         return Scheme(method, 8, row_bytes=4 if method == "fbgemm_fp8" else 0, ignored=ignored)
     if method in ("awq", "awq_marlin"):
-        return Scheme(method, bits, group, 2 + bits / 8, ignored=ignored)
+        return Scheme(method, bits, group, 2 + bits / 8, ignored=ignored, zeros=bits / 8)
     if method in ("gptq", "gptq_marlin"):
-        return Scheme(method, bits, group, 2 + bits / 8, column_bytes=4, ignored=ignored)
+        ordered = bool(config.get("desc_act")) and group > 0
+        return Scheme(method, bits, group, 2 + bits / 8, column_bytes=4, ignored=ignored, act_order=ordered)
     if method == "mxfp4":
         return Scheme(method, 4, 32, 1, only="experts", ignored=ignored)
     if method in ("nvfp4", "modelopt_fp4"):
@@ -166,10 +199,18 @@ def _number(config: Mapping[str, Any], *names: str, default: int) -> int:
     return default
 
 
-def held_sizes(part: Part, tp: int, element: int, scheme: Optional[Scheme]) -> list[tuple[str, int]]:
+def _original(part: Part) -> Part:
+    return replace(part, name=part.unpacked, linear=True)
+
+
+def held_sizes(
+    part: Part, tp: int, element: int, scheme: Optional[Scheme], capability: tuple[int, int]
+) -> list[tuple[str, int]]:
     """What a rank allocates for a matrix: the end of its name and its bytes."""
+    if part.unloaded or (part.unpacked and not (scheme and scheme.covers(_original(part)))):
+        return []
     if scheme and scheme.covers(part):
-        return scheme.held(part, tp)
+        return scheme.held(part, tp, capability)
     rows, cols = part.on_rank(tp)
     return [("", rows * cols * part.count * (part.element or element))]
 

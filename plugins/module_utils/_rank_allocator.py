@@ -59,18 +59,22 @@ class Allocator:
 def allocated(before: Iterable[int], tables: Iterable[int], after: Iterable[int], widening: int = 2) -> int:
     """Bytes counted for tensors of these sizes, in this order.
 
-    Making each of ``tables`` (rotary angles) leaves free blocks behind: angles, cosines and sines of half its elements
-    and their union, all in float32, ``widening`` times as wide as the table's dtype.
+    Making each of ``tables`` (rotary angles) leaves free blocks behind: angles, cosines and sines of half its elements,
+    then their union, all in float32, ``widening`` times as wide as the table's dtype. The table itself is the last
+    conversion: it may already take a block of the first three (``rotary_embedding/base.py``).
     """
     memory = Allocator()
     for size in before:
         memory.take(size)
     for size in tables:
         half = size * widening // 2
-        used = [memory.take(part) for part in (half, half, half, 2 * half)]
-        memory.take(size)
+        used = [memory.take(part) for part in (half, half, half)]
+        union = memory.take(2 * half)
         for block in used:
             memory.give(block)
+        if widening > 1:
+            memory.take(size)
+            memory.give(union)
     for size in after:
         memory.take(size)
     return memory.allocated

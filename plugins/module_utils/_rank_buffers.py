@@ -6,7 +6,8 @@
 """What a rank's model holds beside its parameters: tables of rotary angles, and inputs kept for later layers.
 
 The tables follow ``model_executor/layers/rotary_embedding`` in vLLM: one for each distinct rotary embedding, a row for
-each position it can reach, a copy on every rank. With long contexts they are no small matter: 2.5 GiB for Llama 4 Scout.
+each position it can reach, a copy on every rank. With long contexts that is no small matter: 2.5 GiB for Llama 4
+Scout.
 """
 
 from __future__ import annotations

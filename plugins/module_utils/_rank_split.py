@@ -24,6 +24,9 @@ def split_problem(model: Model, tp: int) -> Optional[str]:
         heads = group.kv_heads
         if heads and heads % tp and tp % heads:
             return f"{heads} KV heads can neither be divided by {tp} nor copied evenly to {tp} ranks"
+    problem = _mamba_problem(model, tp)
+    if problem:
+        return problem
     if (math.ceil(model.vocab_size / 64) * 64) % tp:
         return f"a vocabulary of {model.vocab_size} (padded to 64) cannot be divided by {tp}"
     sizes = [("intermediate size", model.intermediate_size), ("expert intermediate size", model.moe_intermediate_size)]
@@ -35,6 +38,21 @@ def split_problem(model: Model, tp: int) -> Optional[str]:
             return f"{what} {size} cannot be divided by {tp}"
         if step and (size // tp) % step:
             return f"{what} {size} over {tp} ranks breaks the {label} of {step}"
+    return None
+
+
+def _mamba_problem(model: Model, tp: int) -> Optional[str]:
+    """Heads and groups of recurrent layers (layers/mamba/mamba_mixer2.py, layers/mamba/gdn/)."""
+    config = model.config
+    for key in ("mamba_num_heads", "mamba_n_heads", "n_mamba_heads", "linear_num_key_heads", "linear_num_value_heads"):
+        heads = config.get(key)
+        if isinstance(heads, int) and heads > 0 and heads % tp:
+            return f"{heads} heads of the recurrent layers ({key}) cannot be divided by {tp}"
+    if any(config.get(k) for k in ("mamba_num_heads", "mamba_n_heads", "n_mamba_heads")):
+        for key in ("n_groups", "mamba_n_groups", "mamba_ngroups"):
+            groups = config.get(key)
+            if isinstance(groups, int) and groups > 1 and groups % tp:
+                return f"{groups} groups of the recurrent layers ({key}) cannot be divided by {tp}, and more than one"
     return None
 
 

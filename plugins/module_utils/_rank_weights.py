@@ -5,8 +5,8 @@
 # This module is PRIVATE to the collection.
 """What one rank holds of a model's weights: vLLM's "Model loading took", in bytes.
 
-Every matrix as vLLM shares it out (``_model_formula``, ``_model_towers``) and keeps it after loading (``_model_quant``),
-the buffers beside them (``_rank_buffers``), and the CUDA allocator's rounding (``_rank_allocator``).
+Every matrix as vLLM shares it out (``_model_formula``, ``_model_towers``) and keeps it after loading
+(``_model_quant``), the buffers beside them (``_rank_buffers``), and the CUDA allocator's rounding (``_rank_allocator``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import Fields
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_defaults import DEFAULTS
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import parts
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import Part
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import (
@@ -29,7 +30,15 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._rank_buffers i
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_split import split_problem
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
-__all__ = ["embedding_bytes", "fp8_weight_bytes", "loaded", "model_fields", "rank_sizes", "split_problem", "weight_bytes_per_rank"]
+__all__ = [
+    "embedding_bytes",
+    "fp8_weight_bytes",
+    "loaded",
+    "model_fields",
+    "rank_sizes",
+    "split_problem",
+    "weight_bytes_per_rank",
+]
 
 # Bytes a parameter of a quantized linear layer, scales included (group size 128 for the 4-bit ones): for advice only.
 QUANT_BYTES = {
@@ -48,13 +57,16 @@ QUANT_BYTES = {
 }
 # vLLM's own default for a batch on cards of 70 GiB and more; only models that keep inputs (Qwen3-VL) depend on it
 BATCH = 8192
+HOPPER = (9, 0)
 # Configs that name no model_type are given the plainest one
 PLAIN = "llama"
 
 
 def model_fields(model: Model) -> Fields:
     """The model's config with what the Model itself says put first."""
-    text: dict[str, Any] = dict(model.config)
+    model_type = str(model.config.get("model_type") or PLAIN)
+    usual = DEFAULTS.get(model_type, {})  # read_model puts them in; they must not hide other spellings of a key
+    text: dict[str, Any] = {k: v for k, v in model.config.items() if k == "model_type" or usual.get(k, ...) != v}
     said = {
         "num_hidden_layers": model.layers,
         "hidden_size": model.hidden_size,
@@ -67,17 +79,21 @@ def model_fields(model: Model) -> Fields:
         said["num_key_value_heads"] = model.kv_heads
     if "kv_lora_rank" not in text and model.head_dim:
         said["head_dim"] = model.head_dim
-    if model.experts and not Fields(text, "").experts:
+    if model.experts and not Fields(text, model_type).experts:
         said["num_experts"] = model.experts
         said["moe_intermediate_size"] = model.moe_intermediate_size
     text.update({k: v for k, v in said.items() if v})
-    return Fields(text, str(text.get("model_type") or PLAIN), model.architecture)
+    return Fields(text, model_type, model.architecture)
+
+
+def whole_config(model: Model) -> dict[str, Any]:
+    return {**model.config, **model.outer_config}
 
 
 def model_parts(model: Model, f: Fields) -> list[Part]:
     listed = list(parts(f, model.tie_word_embeddings))
     if model.multimodal:
-        listed += tower_parts(model.outer_config, f)
+        listed += tower_parts(whole_config(model), f)
     return listed
 
 
@@ -87,12 +103,14 @@ def _scheme(model: Model) -> Optional[Scheme]:
     return scheme_of({"quant_method": model.quantization}) if model.quantization else None
 
 
-def rank_sizes(listed: Iterable[Part], tp: int, element: int, scheme: Optional[Scheme]) -> list[tuple[str, int]]:
+def rank_sizes(
+    listed: Iterable[Part], tp: int, element: int, scheme: Optional[Scheme], capability: tuple[int, int] = HOPPER
+) -> list[tuple[str, int]]:
     """(name, bytes) of each allocation of a rank; matrices that vLLM merges are one."""
     merged: dict[str, int] = {}
     for part in listed:
         key = part.name.rsplit(".", 1)[0] + "." + part.fuse if part.fuse else part.name
-        for suffix, size in held_sizes(part, tp, element, scheme):
+        for suffix, size in held_sizes(part, tp, element, scheme, capability):
             merged[key + suffix] = merged.get(key + suffix, 0) + size
     return list(merged.items())
 
@@ -112,29 +130,33 @@ class Loaded:
         return self.matrices + self.tables + self.kept
 
 
-def loaded(model: Model, tp: int, max_num_batched_tokens: int = BATCH) -> Loaded:
+def loaded(model: Model, tp: int, max_num_batched_tokens: int = BATCH, capability: tuple[int, int] = HOPPER) -> Loaded:
     """Computed from the config alone."""
     f = model_fields(model)
     element, scheme = model.element_bytes, _scheme(model)
     listed = model_parts(model, f)
-    sizes = rank_sizes(listed, tp, element, scheme)
+    sizes = rank_sizes(listed, tp, element, scheme, capability)
     tables = rotary_tables(f, element)
-    kept = kept_inputs(f, vision_of(model.outer_config), element, max_num_batched_tokens)
-    # the first layer's attention makes the tables, after its own matrices
-    first = next((n for n, (name, _size) in enumerate(sizes) if ".0.self_attn" in name and "qkv" in name), 0) + 1
+    kept = kept_inputs(f, vision_of(whole_config(model)), element, max_num_batched_tokens)
+    # the first attention makes the tables, after its own matrices
+    first = next((n for n, (name, _size) in enumerate(sizes) if name.endswith(".self_attn.o_proj")), 0) + 1
     flat = [size for _name, size in sizes]
     return Loaded(
         matrices=sum(flat),
         tables=sum(tables),
         kept=kept,
-        allocated=allocated(flat[:first], tables, [*flat[first:], kept]),
+        allocated=allocated(
+            flat[:first], tables, [*flat[first:], kept], widening=1 if f.model_type == "gpt_oss" else 4 // element
+        ),
         checkpoint=sum(total_bytes(listed, element, scheme).values()),
     )
 
 
-def weight_bytes_per_rank(model: Model, tp: int, max_num_batched_tokens: int = BATCH) -> int:
-    """Bytes of a rank's card once the model is loaded."""
-    rank = loaded(model, tp, max_num_batched_tokens)
+def weight_bytes_per_rank(
+    model: Model, tp: int, max_num_batched_tokens: int = BATCH, capability: tuple[int, int] = HOPPER
+) -> int:
+    """Bytes of a rank's card once the model is loaded; the card's compute capability decides on quantized kernels."""
+    rank = loaded(model, tp, max_num_batched_tokens, capability)
     if (model.weight_bytes_source == "config" and model.known_architecture) or not rank.checkpoint:
         return rank.allocated
     # files were read: they know better how much there is, the formula how it is shared out

@@ -186,7 +186,10 @@ def install(capability: tuple[int, int], memory_gib: int, name: str) -> None:
     from transformers.models.pixtral import modeling_pixtral
 
     if not hasattr(modeling_pixtral, "PixtralRotaryEmbedding"):  # renamed in a Transformers newer than vLLM 0.26
-        modeling_pixtral.PixtralRotaryEmbedding = modeling_pixtral.PixtralVisionRotaryEmbedding
+        rotary = modeling_pixtral.PixtralVisionRotaryEmbedding
+        modeling_pixtral.PixtralRotaryEmbedding = lambda config, device=None: rotary(config)
+    if not hasattr(modeling_pixtral, "position_ids_in_meshgrid"):  # only called on pictures
+        modeling_pixtral.position_ids_in_meshgrid = _nothing
     import vllm.platforms as platforms
     from vllm.platforms.cuda import CudaPlatformBase
     from vllm.platforms.interface import DeviceCapability

@@ -30,8 +30,10 @@ os.environ.update(
 )
 sys.path.insert(0, str(Path(__file__).parent))
 
-import _fake_cuda as fake  # noqa: E402
-import torch  # noqa: E402
+import _fake_cuda as fake
+import torch
+
+BATCH = int(os.environ.get("ORACLE_BATCH", "8192"))  # models that keep inputs for later layers own buffers of so many
 
 
 def live() -> list[torch.Tensor]:
@@ -43,12 +45,11 @@ def live() -> list[torch.Tensor]:
 def build(config_dir: str, tp: int) -> tuple[dict[str, Any], torch.nn.Module]:
     from vllm.config import set_current_vllm_config
     from vllm.engine.arg_utils import EngineArgs
-    from vllm.model_executor.model_loader.utils import initialize_model, process_weights_after_loading
-    from vllm.utils.torch_utils import set_default_torch_dtype
     from vllm.model_executor.layers.rotary_embedding import _ROPE_DICT
-
     from vllm.model_executor.model_loader import utils as loader_utils
+    from vllm.model_executor.model_loader.utils import initialize_model, process_weights_after_loading
     from vllm.model_executor.models import registry
+    from vllm.utils.torch_utils import set_default_torch_dtype
 
     loader_utils.record_metadata_for_reloading = lambda model: None  # keeps meta tensors, which we would count
 
@@ -72,7 +73,7 @@ def build(config_dir: str, tp: int) -> tuple[dict[str, Any], torch.nn.Module]:
         skip_tokenizer_init=True,
         load_format="dummy",
         enforce_eager=True,
-        max_num_batched_tokens=8192,
+        max_num_batched_tokens=BATCH,
         max_num_seqs=1024,
         tensor_parallel_size=tp,
         distributed_executor_backend="mp" if tp > 1 else "uni",
@@ -84,10 +85,10 @@ def build(config_dir: str, tp: int) -> tuple[dict[str, Any], torch.nn.Module]:
     model_config = vllm_config.model_config
     gc.collect()
     seen = {t.untyped_storage()._cdata for t in live()}
-    with set_current_vllm_config(vllm_config), set_default_torch_dtype(model_config.dtype), fake.OnMeta():
-        with torch.device("meta"):
-            model = initialize_model(vllm_config=vllm_config)
-            process_weights_after_loading(model, model_config, torch.device("meta"))
+    meta = torch.device("meta")
+    with set_current_vllm_config(vllm_config), set_default_torch_dtype(model_config.dtype), fake.OnMeta(), meta:
+        model = initialize_model(vllm_config=vllm_config)
+        process_weights_after_loading(model, model_config, meta)
     gc.collect()
     params, buffers = 0, 0
     for kind, items in (("p", model.named_parameters()), ("b", model.named_buffers())):

@@ -98,14 +98,6 @@ def test_kv_heads_are_copied_where_ranks_outnumber_them():
     assert weight_bytes_per_rank(few, 4) > even / 2 + one_head * 0.45
 
 
-def test_mla_keeps_unpacked_copies():
-    layout = [{"kind": "mla", "layers": 27, "rank": 576}]
-    config = {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "v_head_dim": 128, "qk_rope_head_dim": 64}
-    with_copies = weight_bytes_per_rank(make(kv_layout=layout, config=config), 1)
-    without = weight_bytes_per_rank(make(kv_layout=layout), 1)
-    assert with_copies - without == 27 * 32 * 256 * 512 * 2
-
-
 def test_fp8_leaves_embedding_and_head_alone():
     size = fp8_weight_bytes(make())
     body = 8030261248 - 2 * 128256 * 4096
