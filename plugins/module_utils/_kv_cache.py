@@ -99,9 +99,10 @@ def kv_plan(
     options = KvOptions(kv_cache_dtype, block_size, compute_capability, device, prefix_caching)
     block, specs = layer_specs(model, tp, release, options)
     groups, size = group_layers(specs, hybrid_manager)
-    ahead = release.async_scheduling if async_scheduling is None else async_scheduling
-    pooling = "generate" not in model.tasks
-    inflight = max_num_batched_tokens * (2 if ahead and not pooling else 1)
+    ahead = async_scheduling
+    if ahead is None:  # pooling models and the CPU engine have one batch in flight
+        ahead = release.async_scheduling and device == "cuda" and "generate" in model.tasks
+    inflight = max_num_batched_tokens * (2 if ahead else 1)
     return KvPlan(
         min((g.block_size for g in groups if not g.blocks), default=block),
         max(size, 1),

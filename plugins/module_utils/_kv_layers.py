@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Iterable, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._kv_groups import LayerSpec
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import Release
@@ -117,7 +117,7 @@ def layer_specs(model: Model, tp: int, release: Release, options: KvOptions) -> 
             align = max(align, release.hybrid_mla_block)
         largest = max(states.values())
         if mode == "all":
-            align = math.lcm(_chunk(model), align)
+            align = math.lcm(_chunk(model, states), align)
         if largest:
             block = max(block, align * math.ceil(largest / (align * one_token)))
             padded = block * one_token
@@ -126,9 +126,12 @@ def layer_specs(model: Model, tp: int, release: Release, options: KvOptions) -> 
         layers = group.layers - group.shared_layers
         if group.kind == "mamba":
             page = max(padded, states[group])
-            specs.append(LayerSpec("mamba", layers, block, page, 0, {"none": 1, "align": 2}.get(mode, 0)))
+            kept = release.aligned_mamba2_states if group.conv_groups else 2
+            specs.append(LayerSpec("mamba", layers, block, page, 0, {"none": 1, "align": kept}.get(mode, 0)))
             continue
-        own = kernel if group.kind == "sliding" else block
+        own = block
+        if group.kind == "sliding" and (not release.windows_follow_block or block < kernel):
+            own = kernel
         window = (
             group.window + (1 if model.architecture.startswith(release.wider_windows or ("\0",)) else 0)
             if group.window
@@ -146,18 +149,19 @@ STATE_A_BLOCK = ("FalconH1", "GraniteMoeHybrid", "Jamba", "Mamba", "NemotronH", 
 
 
 def _state_mode(model: Model, release: Release, options: KvOptions, hybrid: bool) -> str:
-    """none: one state a request. align: two, the one in work and the last full block's. all: one a block."""
+    """none: one state a request. align: the one in work and those at the ends of blocks. all: one a block."""
     default = release.hybrid_prefix_caching and hybrid and options.device == "cuda"
     if not (default if options.prefix_caching is None else options.prefix_caching):
         return "none"
     return "all" if release.state_mode_all and model.architecture.startswith(STATE_A_BLOCK) else "align"
 
 
-def _chunk(model: Model) -> int:
+def _chunk(model: Model, groups: Iterable[KvGroup]) -> int:
+    """Tokens that a Mamba kernel takes at a time; Mamba 1 has no such notion, and counts as 2048."""
     for name in ("mamba_chunk_size", "chunk_size"):
         if isinstance(model.config.get(name), int):
-            return int(model.config[name])
-    return 1
+            return max(int(model.config[name]), 1)
+    return 256 if any(g.conv_groups for g in groups) else 2048
 
 
 def _reference(attention: list[KvGroup]) -> KvGroup:

@@ -31,6 +31,8 @@ ENCODERS = frozenset(
     }
 )
 BIDIRECTIONAL = ("LlamaBidirectional", "LlamaNemotronVLModel", "DeepseekV3Bidirectional", "VoyageQwen3Bidirectional")
+# vLLM unpacks the latent vectors of these before it caches them, values padded to the width of keys.
+UNPACKED_LATENTS = frozenset({"minicpm3"})
 # One full-attention layer closes every run of so many layers, where the config has no list of its own.
 SLIDING_PERIOD = {
     "gemma3_text": 6,
@@ -227,7 +229,7 @@ def sparse_indexers(f: Fields, layers: int) -> tuple[int, int]:
 def _group(f: Fields, kind: str, layers: int, shared: int, dtype: str) -> KvGroup:
     if kind == "mamba":
         return KvGroup("mamba", layers, shared_layers=shared, **state_parts(f, dtype))
-    if f.is_mla:
+    if f.is_mla and f.model_type not in UNPACKED_LATENTS:
         index_layers, index_bytes = sparse_indexers(f, layers)
         return KvGroup(
             "mla",
@@ -238,6 +240,8 @@ def _group(f: Fields, kind: str, layers: int, shared: int, dtype: str) -> KvGrou
             index_bytes=index_bytes,
         )
     heads, dim, v_dim = f.kv_heads, f.head_dim, f.num("v_head_dim")
+    if f.model_type in UNPACKED_LATENTS:
+        heads, dim, v_dim = f.heads, f.num("qk_nope_head_dim") + f.num("qk_rope_head_dim"), 0
     window = 0
     if kind == "full" and f.num("global_head_dim"):  # Gemma 4
         dim = f.num("global_head_dim")

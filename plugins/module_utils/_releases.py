@@ -12,7 +12,7 @@ Sources in vLLM: ``engine/arg_utils.py`` (batch defaults), ``config/cache.py`` (
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
@@ -35,9 +35,12 @@ class Release:
     minor: int
     gpu_memory_utilization: float
     tiers: tuple[BatchTier, ...]  # largest first
-    graphs_in_budget: bool  # is an estimate for CUDA graphs taken off before the KV cache is sized?
-    sampler_bytes: int  # transient bytes a sequence and vocabulary entry while sampling
-    persistent_sampler_bytes: float  # the same, but held for good
+    # The newer model runner: architectures it is the default for besides dense ones; None: all models
+    second_runner: Optional[frozenset[str]] = None
+    second_runner_profiles_graphs: bool = True  # does it take an estimate for CUDA graphs off the budget?
+    second_runner_profiles_encoder: bool = True  # does it profile a multimodal encoder?
+    persistent_in_budget: bool = True  # do buffers made before the weights come off the budget?
+    measured: bool = False  # on a card; otherwise read from the source only
     async_scheduling: bool = True  # a second batch is in flight: sliding windows keep that much more
     block_size: int = 16
     # KV cache, read in tests/truth/kv: blocks that MLA backends want, by whole compute capability and "fp8" or "auto"
@@ -48,9 +51,11 @@ class Release:
     hybrid_mla_block: int = 1  # blocks of MLA beside recurrent states are a multiple of this
     null_block_reserved: int = 0  # is the pool's null block set aside before one request is asked to fit?
     hybrid_prefix_caching: bool = False  # prefix caching is on for hybrids with states: two states a request
+    aligned_mamba2_states: int = 2  # of a request, with prefix caching; 3 where the prefill writes one on its way
     state_mode_all: bool = False  # asked for, prefix caching keeps a state a block where the model can
     wider_windows: tuple[str, ...] = ()  # architectures whose window counts the token itself on top
     cpu_block_size: int = 128
+    windows_follow_block: bool = False  # sliding windows take the engine's block size, else the kernel's smallest
     cpu_mla_block: int = 16  # without AMX
     cpu_kernel_block: int = 32
     cpu_max_num_batched_tokens: int = 2048
@@ -62,42 +67,45 @@ _SMALL = BatchTier(0, 2048, 256)
 _LARGE = BatchTier(70, 8192, 1024, ("a100", "gb10"))
 _HUGE = BatchTier(160, 16384, 1024)
 
-_R26 = Release(
-    minor=26,
-    gpu_memory_utilization=0.9,
-    tiers=(_LARGE, _SMALL),
-    # 0.26.0 on H200 leaves no room for graphs in the budget of the rows of tests/unit (8B, TP 2: 0.77 GiB in all)
-    graphs_in_budget=False,
-    sampler_bytes=6,
-    persistent_sampler_bytes=0.0,
+# config/vllm.py: DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES
+_LISTED_26 = frozenset(
+    (
+        "DeepseekV2ForCausalLM",
+        "GraniteMoeForCausalLM",
+        "InklingForCausalLM",
+        "InklingForConditionalGeneration",
+        "LongcatFlashNgramForCausalLM",
+        "Qwen2MoeForCausalLM",
+    )
 )
-_R30 = replace(
-    _R26,
-    minor=30,
-    gpu_memory_utilization=0.92,
-    tiers=(_HUGE, _LARGE, _SMALL),
-    graphs_in_budget=True,
-    sampler_bytes=10,
-    persistent_sampler_bytes=4.125,
-)
+_LISTED_27 = _LISTED_26 | {"KimiK3ForConditionalGeneration"}
+_LISTED = {26: _LISTED_26, 27: _LISTED_27, 28: _LISTED_27 | {"DeepseekV4ForCausalLM"}}
 OLDEST, NEWEST = 26, 33
 
 
-def _kv_cache(release: Release, minor: int) -> Release:
-    """What each release changed in ``v1/core/kv_cache_utils.py``, ``platforms/interface.py`` and the model files."""
-    return replace(
-        release,
+def _release(minor: int) -> Release:
+    """What each release changed: worker and model runner first, then ``v1/core/kv_cache_utils.py`` and its like."""
+    return Release(
         minor=minor,
+        gpu_memory_utilization=0.92,
+        tiers=(_LARGE, _SMALL) if minor < 28 else (_HUGE, _LARGE, _SMALL),
+        second_runner=_LISTED.get(minor),
+        second_runner_profiles_graphs=minor >= 29,
+        second_runner_profiles_encoder=minor >= 28,
+        persistent_in_budget=minor >= 27,  # v1/worker/gpu_worker.py: total_consumed
+        measured=minor == 26,
         hybrid_mla_block=1 if minor < 27 else 128,
         state_mode_all=minor < 28,
+        aligned_mamba2_states=2 if minor < 32 else 3,
         hybrid_prefix_caching=minor >= 28,
         null_block_reserved=int(minor >= 29),
         wider_windows=() if minor < 29 else ("Cohere2",),
+        windows_follow_block=minor >= 30,
         cpu_kernel_block=16 if minor < 29 else 32,
     )
 
 
-RELEASES = {m: _kv_cache(_R26 if m < 30 else _R30, m) for m in range(OLDEST, NEWEST + 1)}
+RELEASES = {m: _release(m) for m in range(OLDEST, NEWEST + 1)}
 
 
 def release_for(version: str) -> tuple[Release, Optional[str]]:
