@@ -5,33 +5,32 @@
 # This module is PRIVATE to the collection.
 """A rank's card, itemised: weights, what vLLM profiles at start, and what is left for the KV cache.
 
-The profiled terms (activations, sampler, graphs) can only be estimated: they are covered by ``safety_bytes`` whenever
-the question is whether something fits.
+Weights and KV blocks are computed as vLLM computes them; the profiled terms are laws that were measured, and their
+error is covered by ``safety_bytes`` whenever the question is whether something fits.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import KvPlan, kv_layout, kv_plan
-from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import weight_bytes_per_rank
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import HOPPER, weight_bytes_per_rank
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import Release
-from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import (
-    MIB,
-    NON_TORCH,
-    activation_bytes,
-    graph_bytes,
-    persistent_bytes,
-    sampling_bytes,
-)
+from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import MIB, Runtime, runtime_memory
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
-# CUDA context, cuBLAS and NCCL come before vLLM's first snapshot: they live in the (1 - utilisation) slack.
+# CUDA context, cuBLAS and NCCL come before vLLM's first snapshot: they live in the (1 - utilisation) slack. The context
+# of an H200 took 527 MiB.
 CONTEXT = 600 * MIB
 NCCL_PCIE = 512 * MIB
 NCCL_NVLINK = 2048 * MIB
+# Share of the profiled terms that is held back where the question is whether something fits; with a release or a card
+# that was not measured, more.
+UNSURE = 0.06
+UNSURE_UNMEASURED = 0.12
+WEIGHTS_UNSURE = 0.001
 
 
 @dataclass(frozen=True)
@@ -41,21 +40,35 @@ class RankMemory:
     cuda_total: int
     utilization: float
     weights: int
-    activations: int  # the larger of forward pass and sampling, at their peak
-    persistent: int  # sampler state held for good
-    graphs: int
-    graphs_in_budget: bool
-    non_torch: int
+    runtime: Runtime
     kv: KvPlan
     margin_percent: float
+    unsure: float = UNSURE
 
     @property
     def budget(self) -> int:
         return math.ceil(self.cuda_total * self.utilization)
 
     @property
+    def activations(self) -> int:
+        return self.runtime.activations
+
+    @property
+    def graphs(self) -> int:
+        return self.runtime.graphs
+
+    @property
     def overhead(self) -> int:
-        return self.activations + self.persistent + self.non_torch + (self.graphs if self.graphs_in_budget else 0)
+        """What comes off the budget beside the weights."""
+        r = self.runtime
+        held = (r.persistent if r.persistent_in_budget else 0) + (r.graphs if r.graphs_in_budget else 0)
+        return r.activations + r.non_torch + held
+
+    @property
+    def outside(self) -> int:
+        """What vLLM takes without counting it: it must be free beyond the utilisation."""
+        r = self.runtime
+        return (0 if r.persistent_in_budget else r.persistent) + (0 if r.graphs_in_budget else r.graphs)
 
     @property
     def kv_bytes(self) -> int:
@@ -64,7 +77,8 @@ class RankMemory:
     @property
     def safety_bytes(self) -> int:
         """Held back when asking whether something fits: the estimated terms, not the exact ones, carry the error."""
-        return 64 * MIB + int(self.overhead * 0.25 + self.weights * 0.0025)
+        shares = self.overhead * self.unsure + self.weights * WEIGHTS_UNSURE
+        return 32 * MIB + int(shares) + self.runtime.graphs_unsure
 
     @property
     def kv_bytes_sure(self) -> int:
@@ -82,10 +96,11 @@ class RankMemory:
             "gpu_memory_utilization": self.utilization,
             "budget_bytes": self.budget,
             "weight_bytes_per_gpu": self.weights,
-            "activation_bytes_per_gpu": self.activations,
-            "persistent_bytes_per_gpu": self.persistent,
-            "cuda_graph_bytes_per_gpu": self.graphs,
-            "non_torch_bytes_per_gpu": self.non_torch,
+            "activation_bytes_per_gpu": self.runtime.activations,
+            "persistent_bytes_per_gpu": self.runtime.persistent,
+            "cuda_graph_bytes_per_gpu": self.runtime.graphs,
+            "non_torch_bytes_per_gpu": self.runtime.non_torch,
+            "outside_budget_bytes_per_gpu": self.outside,
             "kv_cache_bytes_per_gpu": kv_bytes,
             "kv_cache_memory_bytes": blocks * self.kv.bytes_per_block,
             "num_gpu_blocks": blocks,
@@ -106,6 +121,12 @@ def margin_percent(model: Model) -> float:
     return 5.0 if model.quantization or model.weight_bytes_source == "config" else 3.0
 
 
+def _capability(text: str) -> tuple[int, int]:
+    """Of a card that does not say, Hopper's: what most of the measured rows ran on."""
+    major, _dot, minor = text.partition(".")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else HOPPER
+
+
 def rank_memory(
     model: Model,
     release: Release,
@@ -117,24 +138,32 @@ def rank_memory(
     max_num_batched_tokens: int,
     kv_cache_dtype: str = "auto",
     enforce_eager: bool = False,
+    max_model_len: int = 0,
+    compute_capability: str = "",
+    kv: Optional[KvPlan] = None,
 ) -> RankMemory:
+    """``kv`` where the caller knows more of the cache (card, flags) than its dtype."""
     return RankMemory(
         cuda_total=cuda_total,
         utilization=utilization,
-        weights=weight_bytes_per_rank(model, tp),
-        activations=max(
-            activation_bytes(model, tp, max_num_batched_tokens), sampling_bytes(model, release, max_num_seqs)
+        weights=weight_bytes_per_rank(model, tp, max_num_batched_tokens, _capability(compute_capability), release),
+        runtime=runtime_memory(
+            model,
+            release,
+            tp,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            max_model_len=max_model_len,
+            enforce_eager=enforce_eager,
         ),
-        persistent=persistent_bytes(model, release, max_num_seqs),
-        graphs=graph_bytes(model, enforce_eager),
-        graphs_in_budget=release.graphs_in_budget,
-        non_torch=NON_TORCH,
-        kv=kv_plan(model, tp, release, kv_cache_dtype, max_num_batched_tokens),
+        kv=kv
+        or kv_plan(model, tp, release, kv_cache_dtype, max_num_batched_tokens, compute_capability=compute_capability),
         margin_percent=margin_percent(model),
+        unsure=UNSURE if release.measured else UNSURE_UNMEASURED,
     )
 
 
-def highest_utilization(cuda_total: int, free: int, tp: int, nvlink: bool, graphs_outside: int) -> float:
+def highest_utilization(cuda_total: int, free: int, tp: int, nvlink: bool, outside: int) -> float:
     """The largest utilisation with which vLLM still passes its start gate (free >= total x utilisation)."""
-    taken = CONTEXT + graphs_outside + (0 if tp == 1 else NCCL_NVLINK if nvlink else NCCL_PCIE)
+    taken = CONTEXT + outside + (0 if tp == 1 else NCCL_NVLINK if nvlink else NCCL_PCIE)
     return max(math.floor((free - taken) / cuda_total * 100) / 100, 0.0)

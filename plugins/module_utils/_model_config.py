@@ -139,6 +139,8 @@ class Fields:
 
     @property
     def experts(self) -> int:
+        if "E" not in str(self.get("hybrid_override_pattern") or "E"):
+            return 0  # Nemotron-H: the config class names experts, the pattern has no layer with any
         return self.num("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
 
     @property

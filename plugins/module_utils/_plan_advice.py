@@ -72,7 +72,9 @@ def _sentence(text: str) -> str:
 def _as_fp8(model: Model) -> Optional[Model]:
     if model.quantization or DTYPE_BYTES.get(model.dtype, 2) != 2:
         return None
-    return replace(model, weight_bytes=fp8_weight_bytes(model), quantization="fp8", weight_groups={})
+    small = fp8_weight_bytes(model)
+    config = {"quant_method": "fp8"}
+    return replace(model, weight_bytes=small, quantization="fp8", quantization_config=config, weight_groups={})
 
 
 def _as_four_bit(model: Model) -> Optional[Model]:
@@ -83,7 +85,7 @@ def _as_four_bit(model: Model) -> Optional[Model]:
         return None
     kept = min(embedding_bytes(model), model.weight_bytes)
     size = int(kept + (model.weight_bytes - kept) * each / now)
-    config = {"group_size": 128}
+    config = {"quant_method": "awq", "bits": 4, "group_size": 128}
     return replace(model, weight_bytes=size, quantization="awq", quantization_config=config, weight_groups={})
 
 

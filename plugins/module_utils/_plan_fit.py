@@ -101,17 +101,6 @@ class Fitter:
     ) -> RankMemory:
         key = (tp, cuda_total, utilization, seqs, batched, capability)
         if key not in self._ranks:
-            rank = rank_memory(
-                self.model,
-                self.release,
-                tp,
-                cuda_total=cuda_total,
-                utilization=utilization,
-                max_num_seqs=seqs,
-                max_num_batched_tokens=batched,
-                kv_cache_dtype=self.request.kv_cache_dtype,
-                enforce_eager=self.request.enforce_eager,
-            )
             flags = self.request.kv_flags
             kv = kv_plan(
                 self.model,
@@ -125,7 +114,19 @@ class Fitter:
                 prefix_caching=flags.prefix_caching,
                 async_scheduling=flags.async_scheduling,
             )
-            self._ranks[key] = replace(rank, kv=kv)
+            self._ranks[key] = rank_memory(
+                self.model,
+                self.release,
+                tp,
+                cuda_total=cuda_total,
+                utilization=utilization,
+                max_num_seqs=seqs,
+                max_num_batched_tokens=batched,
+                enforce_eager=self.request.enforce_eager,
+                max_model_len=self.request.max_model_len,
+                compute_capability=capability,
+                kv=kv,
+            )
         return self._ranks[key]
 
     def _fit(self, group: tuple[Unit, ...], share: int) -> GroupFit:
@@ -137,9 +138,8 @@ class Fitter:
         cuda_total = min(u.cuda_total for u in group)
         capability = group[0].capability
         rank = self._rank(tp, cuda_total, wanted, seqs, batched, capability)
-        outside = 0 if rank.graphs_in_budget else rank.graphs
         nvlink = self.fabric.nvlink(group)
-        highest = min(highest_utilization(u.cuda_total, u.free, tp, nvlink, outside) for u in group)
+        highest = min(highest_utilization(u.cuda_total, u.free, tp, nvlink, rank.outside) for u in group)
         lowered = 0.0
         if highest < wanted:
             rank, lowered = self._rank(tp, cuda_total, highest, seqs, batched, capability), wanted

@@ -122,7 +122,7 @@ def test_margin(changes, margin):
 def test_eager_needs_no_graphs_and_pooling_no_sampler():
     base = {"cuda_total": 32 * GIB, "utilization": 0.9, "max_num_seqs": 256, "max_num_batched_tokens": 2048}
     assert rank_memory(make(), R32, 1, enforce_eager=True, **base).graphs == 0
-    assert rank_memory(make(tasks=["embed"]), R32, 1, **base).persistent == 0
+    assert rank_memory(make(tasks=["embed"]), R32, 1, **base).runtime.persistent == 0
 
 
 def test_utilization_leaves_room_for_context():
