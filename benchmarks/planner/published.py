@@ -28,7 +28,9 @@ def rule_of_thumb(ask: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, A
     files = checkpoint.get("served")
     if not files:
         return answer(error=NO_SIZE)
-    token = full_attention_token_bytes(config_of(ask["dir"])) or full_attention_token_bytes(checkpoint["text"])
+    element = 1 if ask["kv_cache_dtype"].startswith("fp8") else 2
+    shapes = (config_of(ask["dir"]), checkpoint["text"])
+    token = next((size for size in (full_attention_token_bytes(s, element) for s in shapes) if size), None)
     if token is None:
         return answer(weights=files / ask["tp"], error=NO_HEADS)
     tokens = RuleOfThumb.tokens(files, token, ask["memory"], ask["utilization"], ask["tp"])
