@@ -18,7 +18,7 @@ build() {
 contents() { # what a user needs, and nothing of the workshop
     local list bad must missing=""
     list=$(tar --list --file "$(archive)")
-    bad=$(grep -E '(^|/)(\.(git|venv|cache|ansible|ci|mypy_cache|ruff_cache|pytest_cache)[^/]*/?|__pycache__|build/|tests/output|tools/|molecule/)|\.pyc$|\.tar\.gz$' <<<"$list" || true)
+    bad=$(grep -E '(^|/)(\.(git|venv|cache|ansible|ci|mypy_cache|ruff_cache|pytest_cache)[^/]*/?|__pycache__|build/|tests/output|tools/|molecule/|benchmarks/)|\.pyc$|\.tar\.gz$' <<<"$list" || true)
     [ -z "$bad" ] || { echo "does not belong in the archive:"; echo "$bad"; return 1; }
     for must in README.md LICENSE LICENSES/GPL-3.0-or-later.txt MANIFEST.json meta/runtime.yml meta/execution-environment.yml \
         requirements.txt plugins/modules/topology_plan.py roles/vllm/meta/argument_specs.yml playbooks/site.yml; do

@@ -18,7 +18,7 @@ docs() { (cd "$COLLECTION" && antsibull-docs lint-collection-docs --plugin-docs 
 changelog() { (cd "$COLLECTION" && antsibull-changelog lint); }
 headers() { # each source file says its licence
     local bad
-    bad=$(project_files 'plugins/**.py' 'tests/**.py' 'tools/*.py' | xargs -0 grep -L 'SPDX-License-Identifier: GPL-3.0-or-later\|GNU General Public License v3.0+')
+    bad=$(project_files 'plugins/**.py' 'tests/**.py' 'benchmarks/**.py' 'tools/*.py' | xargs -0 grep -L 'SPDX-License-Identifier: GPL-3.0-or-later\|GNU General Public License v3.0+')
     [ -z "$bad" ] || { echo "no licence header in:"; echo "$bad"; return 1; }
 }
 words() { # a package registry is the host's choice; names of one machine do not belong in a project

@@ -194,7 +194,8 @@ class Fitter:
                 f"needs {gib(needed)}: {gib(needed - left)} short"
             )
         if problem and lowered:
-            problem += f" (others leave only {rank.utilization:.0%} of the card)"
+            who = "others leave" if any(u.busy for u in group) else "CUDA itself leaves"
+            problem += f" ({who} only {rank.utilization:.0%} of the card)"
         pinned = 0
         if request.kv_cache_sizing == "pinned":
             pinned = rank.kv.blocks(left) * rank.kv.bytes_per_block
@@ -251,6 +252,7 @@ class Fitter:
                 pinned_figures(weakest.memory, weakest.pinned_bytes, max_model_len, self.model.known_architecture)
             )
         out.update(
+            max_model_len=max_model_len,
             kv_cache_sizing=self.request.kv_cache_sizing,
             max_num_seqs=weakest.max_num_seqs,
             max_num_batched_tokens=weakest.max_num_batched_tokens,

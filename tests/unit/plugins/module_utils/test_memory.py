@@ -112,11 +112,12 @@ def test_head_stored_twice_counts_once():
 
 
 @pytest.mark.parametrize(
-    ("changes", "margin"),
-    [({}, 3.0), ({"known_architecture": False}, 15.0), ({"experts": 8}, 8.0), ({"weight_bytes_source": "config"}, 5.0)],
+    ("changes", "measured", "read"),
+    [({}, 1.0, 3.0), ({"known_architecture": False}, 15.0, 15.0), ({"experts": 8}, 2.0, 5.0)],
 )
-def test_margin(changes, margin):
-    assert margin_percent(make(**changes)) == margin
+def test_margin(changes, measured, read):
+    assert margin_percent(make(**changes), R26) == measured
+    assert margin_percent(make(**changes), R32) == read
 
 
 def test_eager_needs_no_graphs_and_pooling_no_sampler():
