@@ -107,6 +107,7 @@ hunyuan_v1_dense hidden_size=4096 intermediate_size=11008 num_hidden_layers=32 n
   vocab_size=290943 max_position_embeddings=2048 tie_word_embeddings=false
 hunyuan_v1_moe hidden_size=4096 intermediate_size=11008 num_hidden_layers=32 num_attention_heads=32 vocab_size=290943
   max_position_embeddings=2048 tie_word_embeddings=false num_experts=1 num_experts_per_tok=1
+internvl tie_word_embeddings=true
 jamba hidden_size=4096 intermediate_size=14336 num_hidden_layers=32 num_attention_heads=32 num_key_value_heads=8
   vocab_size=65536 max_position_embeddings=262144 tie_word_embeddings=false num_experts=16 num_experts_per_tok=2
 kimi_linear hidden_size=2304 intermediate_size=9216 num_hidden_layers=27 num_attention_heads=32 num_key_value_heads=32
@@ -137,8 +138,11 @@ ministral hidden_size=4096 intermediate_size=14336 num_hidden_layers=32 num_atte
   vocab_size=32000 max_position_embeddings=131072 sliding_window=4096 tie_word_embeddings=false
 ministral3 hidden_size=4096 intermediate_size=14336 num_hidden_layers=34 num_attention_heads=32 num_key_value_heads=8
   head_dim=128 vocab_size=131072 max_position_embeddings=262144 tie_word_embeddings=false
+minicpm tie_word_embeddings=true
+minicpm3 tie_word_embeddings=true
 mistral hidden_size=4096 intermediate_size=14336 num_hidden_layers=32 num_attention_heads=32 num_key_value_heads=8
   vocab_size=32000 max_position_embeddings=131072 sliding_window=4096 tie_word_embeddings=false
+mistral3 tie_word_embeddings=true
 mistral4 hidden_size=4096 intermediate_size=12288 num_hidden_layers=36 num_attention_heads=32 num_key_value_heads=32
   vocab_size=131072 max_position_embeddings=1048576 tie_word_embeddings=false moe_intermediate_size=2048
   n_routed_experts=128 num_experts_per_tok=4 n_shared_experts=1 kv_lora_rank=256 q_lora_rank=1024 qk_rope_head_dim=64

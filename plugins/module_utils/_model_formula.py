@@ -26,6 +26,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts im
     Part,
     vector,
 )
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases_models import UNUSED_KV_BEFORE
 
 # Two matrices instead of three: no gate.
 PLAIN_MLP = frozenset(
@@ -161,7 +162,7 @@ def _attention(f: Fields, base: str, kind: str, shares: bool) -> Iterator[Part]:
         v_dim = f.num("swa_v_head_dim", default=v_dim)
     gate = 2 if f.model_type.startswith(OUTPUT_GATE) else 1
     outs = [("q_proj", heads * d * gate, heads)]
-    # vLLM builds k and v of Gemma 3n's sharing layers as well; their weights stay unused
+    # older vLLM builds k and v of Gemma 3n's sharing layers as well; their weights stay unused
     unused = shares and f.model_type == "gemma3n_text"
     if not shares or unused:
         outs.append(("k_proj", kv * d, kv))
@@ -169,7 +170,9 @@ def _attention(f: Fields, base: str, kind: str, shares: bool) -> Iterator[Part]:
             outs.append(("v_proj", kv * v_dim, kv))
     for name, out, pieces in outs:
         extra = unused and name != "q_proj"
-        yield Part(f"{base}.{name}", "attention", out, h, shard=HEADS, pieces=pieces, fuse="qkv_proj", extra=extra)
+        before = UNUSED_KV_BEFORE if extra else 0
+        yield Part(f"{base}.{name}", "attention", out, h, shard=HEADS, pieces=pieces, fuse="qkv_proj", extra=extra,
+                   before=before)  # fmt: skip
     yield Part(f"{base}.o_proj", "attention", h, heads * v_dim, shard=ROW)
     everywhere = (
         f.model_type in ALL_BIAS or (f.model_type == "starcoder2" and f.flag("use_bias", True)) or f.flag("bias")
@@ -220,10 +223,9 @@ def _mla(f: Fields, base: str) -> Iterator[Part]:
 def _mlp(f: Fields, base: str, width: int, group: str, count: int = 1) -> Iterator[Part]:
     h = f.hidden
     names = ["up_proj"] if f.model_type in PLAIN_MLP else ["gate_proj", "up_proj"]
+    up = COPY if f.model_type == "modernbert" else COLUMN
     for name in names:
-        yield Part(
-            f"{base}.{name}", group, width, h, count, shard=COLUMN, fuse="gate_up_proj" if len(names) > 1 else ""
-        )
+        yield Part(f"{base}.{name}", group, width, h, count, shard=up, fuse="gate_up_proj" if len(names) > 1 else "")
     yield Part(f"{base}.down_proj", group, h, width, count, shard=ROW)
     if f.model_type in ALL_BIAS or f.flag("mlp_bias") or (f.model_type in MLP_BIAS and f.flag("use_bias", True)):
         yield vector(f"{base}.up_proj.bias", group, len(names) * width, COLUMN)

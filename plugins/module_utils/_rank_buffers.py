@@ -14,9 +14,13 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _model_architectures as known
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import Fields
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_kv import layer_kinds
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases_models import (
+    MROPE_ONCE,
+    MROPE_ONCE_SINCE,
+    THROUGH_TRANSFORMERS,
+)
 
 # Positions are learned, added, or left to recurrent layers.
 NO_ROTARY = frozenset(
@@ -43,7 +47,7 @@ def _ropes(f: Fields) -> list[Mapping[str, Any]]:
     return [rope]
 
 
-def _positions(f: Fields, rope: Mapping[str, Any]) -> int:
+def _positions(f: Fields, rope: Mapping[str, Any], minor: int) -> int:
     reach = f.num("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", default=8192)
     if f.model_type == "cohere":  # models/commandr.py
         reach = f.num("model_max_length", default=reach)
@@ -58,7 +62,7 @@ def _positions(f: Fields, rope: Mapping[str, Any]) -> int:
         reach = int(reach * factor)
     elif kind in ("longrope", "su"):
         reach += original  # the short and the long table
-    if rope.get("mrope_section"):
+    if rope.get("mrope_section") and not (minor >= MROPE_ONCE_SINCE and f.model_type.startswith(MROPE_ONCE)):
         reach *= MROPE_POSITIONS
     return reach
 
@@ -77,14 +81,17 @@ def rotary_dim(f: Fields, rope: Mapping[str, Any]) -> int:
     return dim
 
 
-def rotary_tables(f: Fields, element: int) -> list[int]:
-    """Bytes of each table of cosines and sines."""
-    if f.model_type in NO_ROTARY or f.architecture in known.TRANSFORMERS or f.get("position_embedding_type") == "nope":
+def rotary_tables(f: Fields, element: int, minor: int) -> list[int]:
+    """Bytes of each table of cosines and sines, in vLLM 0.``minor``."""
+    if f.model_type in NO_ROTARY or f.get("position_embedding_type") == "nope":
         return []
-    if f.flag("alibi") or not any(word in kind for kind in layer_kinds(f) for word in ("full", "sliding", "chunked")):
+    if minor >= THROUGH_TRANSFORMERS.get(f.architecture, minor + 1):
+        return []
+    kinds = [kind for kind in layer_kinds(f) if kind]  # encoders have none
+    if f.flag("alibi") or (kinds and not any(word in k for k in kinds for word in ("full", "sliding", "chunked"))):
         return []
     wide = 4 if f.model_type == "gpt_oss" else element  # models/gpt_oss.py asks for float32
-    return [_positions(f, rope) * rotary_dim(f, rope) * wide for rope in _ropes(f)]
+    return [_positions(f, rope, minor) * rotary_dim(f, rope) * wide for rope in _ropes(f)]
 
 
 def kept_inputs(f: Fields, vision: Mapping[str, Any], element: int, max_num_batched_tokens: int) -> int:

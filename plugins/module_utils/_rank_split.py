@@ -11,11 +11,23 @@ import math
 from typing import Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_layout
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import COLUMN, HEADS, ROW, Part
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_parts import (
+    model_fields,
+    model_parts,
+    scheme_for,
+)
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases import Release
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases_models import NO_ACT_ORDER_SINCE
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 
-def split_problem(model: Model, tp: int) -> Optional[str]:
-    """Why the model cannot be split over ``tp`` ranks, or None."""
+def split_problem(model: Model, tp: int, release: Optional[Release] = None) -> Optional[str]:
+    """Why the model cannot be split over ``tp`` ranks, or None; given a release, also why it is not served there."""
+    dropped = release is not None and release.minor >= NO_ACT_ORDER_SINCE
+    if dropped and _act_order(model):
+        return f"GPTQ checkpoints with desc_act are not served since vLLM 0.{NO_ACT_ORDER_SINCE}"
     if tp == 1:
         return None
     if model.heads % tp:
@@ -30,14 +42,52 @@ def split_problem(model: Model, tp: int) -> Optional[str]:
     if (math.ceil(model.vocab_size / 64) * 64) % tp:
         return f"a vocabulary of {model.vocab_size} (padded to 64) cannot be divided by {tp}"
     sizes = [("intermediate size", model.intermediate_size), ("expert intermediate size", model.moe_intermediate_size)]
-    step, label = _quant_step(model)
     for what, size in sizes:
         if not size or (model.experts and what == "intermediate size" and model.moe_intermediate_size):
             continue
         if size % tp:
             return f"{what} {size} cannot be divided by {tp}"
-        if step and (size // tp) % step:
-            return f"{what} {size} over {tp} ranks breaks the {label} of {step}"
+    listed = model_parts(model, model_fields(model))
+    return _uneven(listed, tp) or _quantized_problem(
+        listed, scheme_for(model), tp, model.quantization or "quantization"
+    )
+
+
+def _act_order(model: Model) -> bool:
+    quant = model.quantization_config
+    gptq = str(model.quantization).startswith("gptq")
+    return gptq and quant.get("desc_act") is True and quant.get("group_size") != -1
+
+
+def _uneven(listed: list[Part], tp: int) -> Optional[str]:
+    """Whatever vLLM divides must come out even (``divide`` of distributed/utils.py)."""
+    for part in listed:
+        size = part.cols if part.shard == ROW or part.rows == 1 else part.rows
+        if part.shard in (ROW, COLUMN) and size % tp:
+            return f"{size} {'inputs' if part.shard == ROW else 'outputs'} of {part.name} cannot be divided by {tp}"
+        if part.shard == HEADS and part.pieces % tp and tp % part.pieces:
+            return f"{part.pieces} heads of {part.name} can neither be divided by {tp} nor copied evenly"
+    return None
+
+
+def _quantized_problem(listed: list[Part], scheme: Optional[Scheme], tp: int, method: str) -> Optional[str]:
+    """Blocks of FP8 (quantization/utils/fp8_utils.py), groups of AWQ, GPTQ and their kin (kernels/linear)."""
+    if scheme is None or not (scheme.block[0] or scheme.group > 0):
+        return None
+    for part in listed:
+        if part.shard not in (ROW, COLUMN, HEADS) or not scheme.covers(part):
+            continue
+        rows, cols = part.on_rank(tp)
+        kept, step = (cols, scheme.block[1]) if part.shard == ROW else (rows, scheme.block[0])
+        if scheme.block[0]:
+            if kept % step:
+                return f"{kept} of {part.name} on each of {tp} ranks break the FP8 block size of {step}"
+        elif part.shard == ROW and scheme.method != "mxfp4" and scheme.group < part.cols:
+            # experts may fall back to a kernel that halves the group, down to 32 (quantization/moe_wna16.py)
+            smallest = min(scheme.group, 32) if part.group == "experts" else scheme.group
+            if cols % smallest:
+                what = f"{cols} inputs of {part.name} on each of {tp} ranks"
+                return f"{what} break the {method} group size of {scheme.group}"
     return None
 
 
@@ -54,14 +104,3 @@ def _mamba_problem(model: Model, tp: int) -> Optional[str]:
             if isinstance(groups, int) and groups > 1 and groups % tp:
                 return f"{groups} groups of the recurrent layers ({key}) cannot be divided by {tp}, and more than one"
     return None
-
-
-def _quant_step(model: Model) -> tuple[int, str]:
-    quant = model.quantization_config
-    block = quant.get("weight_block_size")
-    if isinstance(block, (list, tuple)) and block and isinstance(block[0], int) and block[0] > 0:
-        return block[0], "FP8 block size"
-    group = quant.get("group_size")
-    if isinstance(group, int) and group > 0:
-        return group, f"{model.quantization or 'quantization'} group size"
-    return 0, ""

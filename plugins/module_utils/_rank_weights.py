@@ -6,28 +6,28 @@
 """What one rank holds of a model's weights: vLLM's "Model loading took", in bytes.
 
 Every matrix as vLLM shares it out (``_model_formula``, ``_model_towers``) and keeps it after loading
-(``_model_quant``), the buffers beside them (``_rank_buffers``), and the CUDA allocator's rounding (``_rank_allocator``).
+(``_model_quant``), the buffers beside them (``_rank_buffers``), and the CUDA allocator's rounding
+(``_rank_allocator``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterable, Optional
+from typing import Iterable, Optional
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import Fields
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_defaults import DEFAULTS
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import parts
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import Part
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import (
-    Scheme,
-    held_sizes,
-    scheme_of,
-    total_bytes,
-)
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import tower_parts, vision_of
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, held_sizes, total_bytes
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import vision_of
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_allocator import allocated
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_buffers import kept_inputs, rotary_tables
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_parts import (
+    model_fields,
+    model_parts,
+    scheme_for,
+    whole_config,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_split import split_problem
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases import NEWEST, Release
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 __all__ = [
@@ -58,49 +58,6 @@ QUANT_BYTES = {
 # vLLM's own default for a batch on cards of 70 GiB and more; only models that keep inputs (Qwen3-VL) depend on it
 BATCH = 8192
 HOPPER = (9, 0)
-# Configs that name no model_type are given the plainest one
-PLAIN = "llama"
-
-
-def model_fields(model: Model) -> Fields:
-    """The model's config with what the Model itself says put first."""
-    model_type = str(model.config.get("model_type") or PLAIN)
-    usual = DEFAULTS.get(model_type, {})  # read_model puts them in; they must not hide other spellings of a key
-    text: dict[str, Any] = {k: v for k, v in model.config.items() if k == "model_type" or usual.get(k, ...) != v}
-    said = {
-        "num_hidden_layers": model.layers,
-        "hidden_size": model.hidden_size,
-        "num_attention_heads": model.heads,
-        "vocab_size": model.vocab_size,
-    }
-    if "intermediate_size" not in text and model.intermediate_size:
-        said["intermediate_size"] = model.intermediate_size
-    if not any(k in text for k in ("multi_query", "attn_config")):
-        said["num_key_value_heads"] = model.kv_heads
-    if "kv_lora_rank" not in text and model.head_dim:
-        said["head_dim"] = model.head_dim
-    if model.experts and not Fields(text, model_type).experts:
-        said["num_experts"] = model.experts
-        said["moe_intermediate_size"] = model.moe_intermediate_size
-    text.update({k: v for k, v in said.items() if v})
-    return Fields(text, model_type, model.architecture)
-
-
-def whole_config(model: Model) -> dict[str, Any]:
-    return {**model.config, **model.outer_config}
-
-
-def model_parts(model: Model, f: Fields) -> list[Part]:
-    listed = list(parts(f, model.tie_word_embeddings))
-    if model.multimodal:
-        listed += tower_parts(whole_config(model), f)
-    return listed
-
-
-def _scheme(model: Model) -> Optional[Scheme]:
-    if model.quantization_config:
-        return scheme_of(model.quantization_config)
-    return scheme_of({"quant_method": model.quantization}) if model.quantization else None
 
 
 def rank_sizes(
@@ -130,13 +87,20 @@ class Loaded:
         return self.matrices + self.tables + self.kept
 
 
-def loaded(model: Model, tp: int, max_num_batched_tokens: int = BATCH, capability: tuple[int, int] = HOPPER) -> Loaded:
+def loaded(
+    model: Model,
+    tp: int,
+    max_num_batched_tokens: int = BATCH,
+    capability: tuple[int, int] = HOPPER,
+    release: Optional[Release] = None,
+) -> Loaded:
     """Computed from the config alone."""
     f = model_fields(model)
-    element, scheme = model.element_bytes, _scheme(model)
-    listed = model_parts(model, f)
+    element, scheme = model.element_bytes, scheme_for(model)
+    minor = release.minor if release else NEWEST
+    listed = [p for p in model_parts(model, f) if not p.before or minor < p.before]
     sizes = rank_sizes(listed, tp, element, scheme, capability)
-    tables = rotary_tables(f, element)
+    tables = rotary_tables(f, element, minor)
     kept = kept_inputs(f, vision_of(whole_config(model)), element, max_num_batched_tokens)
     # the first attention makes the tables, after its own matrices
     first = next((n for n, (name, _size) in enumerate(sizes) if name.endswith(".self_attn.o_proj")), 0) + 1
@@ -153,10 +117,14 @@ def loaded(model: Model, tp: int, max_num_batched_tokens: int = BATCH, capabilit
 
 
 def weight_bytes_per_rank(
-    model: Model, tp: int, max_num_batched_tokens: int = BATCH, capability: tuple[int, int] = HOPPER
+    model: Model,
+    tp: int,
+    max_num_batched_tokens: int = BATCH,
+    capability: tuple[int, int] = HOPPER,
+    release: Optional[Release] = None,
 ) -> int:
     """Bytes of a rank's card once the model is loaded; the card's compute capability decides on quantized kernels."""
-    rank = loaded(model, tp, max_num_batched_tokens, capability)
+    rank = loaded(model, tp, max_num_batched_tokens, capability, release)
     if (model.weight_bytes_source == "config" and model.known_architecture) or not rank.checkpoint:
         return rank.allocated
     # files were read: they know better how much there is, the formula how it is shared out

@@ -90,6 +90,11 @@ def _is_cuda(value: Any) -> bool:
     )
 
 
+class _Config:
+    def __init__(self, kwargs: Any, num_warps: int = 4, num_stages: int = 1, **rest: Any) -> None:
+        self.kwargs, self.num_warps, self.num_stages = kwargs, num_warps, num_stages
+
+
 def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
 
@@ -237,6 +242,10 @@ def install(capability: tuple[int, int], memory_gib: int, name: str) -> None:
             return None
 
     platforms._current_platform = FakeCuda()
+    import vllm.triton_utils as triton_utils
+
+    if not triton_utils.HAS_TRITON:  # kernels' tuning lists are read on import
+        triton_utils.triton.Config = _Config
     import vllm._custom_ops  # noqa: F401  # looks which operators exist: let it see the real ones
 
     for name_space in ("_C", "_moe_C"):

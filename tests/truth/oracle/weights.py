@@ -2,7 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What vLLM's own model classes allocate on a rank, found without a GPU."""
+"""What vLLM's own model classes hold on a rank after loading, found without a GPU: the rows of tests/truth/weights/.
+
+    VENV/bin/python tests/truth/oracle/weights.py tests/fixtures/models/* tests/truth/weights/configs.json --out ROWS
+
+VENV has vLLM's CPU build; towers need torchvision too, Gemma 3n's timm (their Python code is enough, any version).
+Each model is built on the meta device, where tensors have shapes but no memory, by vLLM's own ``initialize_model`` in a
+world of ``--tp`` ranks seen from the first, and brought into its kernels' form by ``process_weights_after_loading``.
+Everything alive on "the card" is then summed by storage: parameters, buffers, and what is neither. The platform claims
+to be a CUDA card of the given compute capability (``_fake_cuda.py``), so kernels are chosen as there, except those
+whose Python packages the CPU build lacks: Triton kernels for MXFP4 (Marlin is chosen instead, as on Ada or sm120), and
+FlashInfer's. Configs whose model code is remote cannot be built. A refusal is a row as well: vLLM's words.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +64,8 @@ def build(config_dir: str, tp: int) -> tuple[dict[str, Any], torch.nn.Module]:
 
     loader_utils.record_metadata_for_reloading = lambda model: None  # keeps meta tensors, which we would count
 
+    with contextlib.suppress(Exception):  # DeepGEMM's product, called to unpack MLA's matrices
+        torch.library.register_fake("vllm::fp8_gemm_nt_op", lambda *a, **k: None)
     # would look into the weight files which layers are quantized: here all of them
     def all_of_them(config: Any, *args: Any, **kwargs: Any) -> None:
         if hasattr(config, "modules_in_block_to_quantize") and not config.modules_in_block_to_quantize:
@@ -176,8 +189,10 @@ def measure(directory: Path, tp: int, listing: bool) -> dict[str, Any]:
 
 
 def add_row(path: Path, model: str, release: str, tp: int, row: dict[str, Any]) -> None:
+    """{model: {"release/capability": {tp: [parameter bytes, buffer bytes, other bytes] or vLLM's refusal}}}"""
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    rows.setdefault(model, {}).setdefault(release, {})[str(tp)] = row
+    short = row.get("error") or [row["params"], row["buffers"], row["other"]]
+    rows.setdefault(model, {}).setdefault(release, {})[str(tp)] = short
     text = ",\n".join(f"{json.dumps(m)}: {json.dumps(r)}" for m, r in sorted(rows.items()))
     path.write_text("{\n" + text + "\n}\n", encoding="utf-8")
 
