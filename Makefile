@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PYTHON
 
-.PHONY: help venv venv-test demo demo-clean test lint unit sanity build molecule readme bench-planner clean
+.PHONY: help venv venv-test demo demo-clean test lint unit engine sanity build molecule readme bench-planner clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: venv-test ## style, types, docs, changelog, licences, shell scripts
 
 unit: venv-test ## unit tests (ARGS='-k name' narrows them)
 	@tools/unit.sh $(ARGS)
+
+engine: venv-test ## the planner's KV cache against the real CPU engine (ENGINE_PYTHON=... an environment with vLLM)
+	@tools/engine.sh
 
 sanity: venv-test ## ansible-test sanity and ansible-test units, without containers
 	@tools/sanity.sh

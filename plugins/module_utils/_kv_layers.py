@@ -76,15 +76,15 @@ def kv_layout(model: Model) -> tuple[KvGroup, ...]:
     return (KvGroup("full", model.layers, model.kv_heads, model.head_dim, model.head_dim),)
 
 
-def state_bytes(group: KvGroup, tp: int) -> int:
-    """All recurrent states of a sequence in one layer, on one rank."""
+def state_bytes(group: KvGroup, tp: int, cpu: bool = False) -> int:
+    """All recurrent states of a sequence in one layer, on one rank; the CPU engine keeps them in float32."""
     if not group.conv_bytes and not group.recurrent_bytes:
         return math.ceil(group.state_bytes / tp)
     dim = group.conv_dim
     if group.conv_groups and group.conv_groups % tp:  # every rank needs the whole groups of its heads
         dim += (tp - group.conv_groups) * group.conv_group_dim
     conv = dim // tp * group.conv_width * group.conv_bytes
-    return conv + group.recurrent // tp * group.recurrent_bytes
+    return conv + group.recurrent // tp * (4 if cpu and group.recurrent else group.recurrent_bytes)
 
 
 def token_bytes(group: KvGroup, model: Model, tp: int, options: KvOptions, release: Release) -> int:
@@ -103,8 +103,8 @@ def layer_specs(model: Model, tp: int, release: Release, options: KvOptions) -> 
     """The engine's block size, and the layers that own a cache."""
     layout = [g for g in kv_layout(model) if g.layers > g.shared_layers]
     attention = [g for g in layout if g.kind != "mamba"]
-    states = {g: state_bytes(g, tp) for g in layout if g.kind == "mamba"}
     cpu = options.device == "cpu"
+    states = {g: state_bytes(g, tp, cpu and bool(attention)) for g in layout if g.kind == "mamba"}
     kernel = release.cpu_kernel_block if cpu else KERNEL_BLOCK
     block = options.block_size or _backend_block(model, release, options, attention)
     padded = 0
@@ -150,7 +150,7 @@ STATE_A_BLOCK = ("FalconH1", "GraniteMoeHybrid", "Jamba", "Mamba", "NemotronH", 
 
 def _state_mode(model: Model, release: Release, options: KvOptions, hybrid: bool) -> str:
     """none: one state a request. align: the one in work and those at the ends of blocks. all: one a block."""
-    default = release.hybrid_prefix_caching and hybrid and options.device == "cuda"
+    default = release.hybrid_prefix_caching and hybrid
     if not (default if options.prefix_caching is None else options.prefix_caching):
         return "none"
     return "all" if release.state_mode_all and model.architecture.startswith(STATE_A_BLOCK) else "align"
