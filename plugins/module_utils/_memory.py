@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import KvPlan, kv_layout, kv_plan
+from ansible_collections.gpuserve.inference.plugins.module_utils._memo import per_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import HOPPER, weight_bytes_per_rank
-from ansible_collections.gpuserve.inference.plugins.module_utils._releases import Release
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases import RELEASES, Release
 from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import MIB, Runtime, runtime_memory
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
@@ -142,20 +143,9 @@ def _capability(text: str) -> tuple[int, int]:
     return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else HOPPER
 
 
-_KNOWN: dict[tuple[Any, ...], tuple[Model, int]] = {}
-
-
-def _weights(model: Model, tp: int, batch: int, capability: tuple[int, int], release: Release) -> int:
-    """A plan asks the same many times over, and every layer is walked for the answer."""
-    key = (id(model), tp, batch, capability, release.minor)
-    found = _KNOWN.get(key)
-    if found is not None and found[0] is model:
-        return found[1]
-    if len(_KNOWN) > 256:
-        _KNOWN.clear()
-    size = weight_bytes_per_rank(model, tp, batch, capability, release)
-    _KNOWN[key] = (model, size)  # holding the model keeps its id from being given to another
-    return size
+@per_model
+def _weights(model: Model, tp: int, batch: int, capability: tuple[int, int], minor: int) -> int:
+    return weight_bytes_per_rank(model, tp, batch, capability, RELEASES[minor])
 
 
 def rank_memory(
@@ -177,7 +167,7 @@ def rank_memory(
     return RankMemory(
         cuda_total=cuda_total,
         utilization=utilization,
-        weights=_weights(model, tp, max_num_batched_tokens, _capability(compute_capability), release),
+        weights=_weights(model, tp, max_num_batched_tokens, _capability(compute_capability), release.minor),
         runtime=runtime_memory(
             model,
             release,

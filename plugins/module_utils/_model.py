@@ -14,6 +14,7 @@ from typing import Any, Mapping, Optional
 from ansible_collections.gpuserve.inference.plugins.module_utils import _model_config as conf
 from ansible_collections.gpuserve.inference.plugins.module_utils import _model_weights as files
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_architectures import WEIGHTS_CHECKED
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_check import MOST_BYTES
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_check_quant import check_quantization
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_check_sums import check_fields
@@ -105,6 +106,11 @@ def _read(
         raise ModelError(
             f"config.json: its dimensions make {estimate.parameters:.3g} parameters, more than any model has; the file "
             "is damaged, download it again"
+        )
+    if weights.source == "config" and known and architecture not in WEIGHTS_CHECKED:
+        weights.warnings.append(
+            f"the weights of {architecture} are computed by general rules that were not checked against vLLM for it; "
+            "they may be off by 15 %, with the files here they are exact"
         )
     length, more = conf.max_length(fields, config, directory)
     manifest = read_json(directory / MANIFEST)

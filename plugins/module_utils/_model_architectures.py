@@ -166,3 +166,23 @@ REMOVED = dict(
 )
 
 KNOWN = GENERATE | MULTIMODAL | EMBED | CLASSIFY | TRANSFORMERS
+
+# Their weights on a rank were compared with what vLLM's own classes hold (tests/truth/weights); others follow the same
+# general rules unchecked.
+WEIGHTS_CHECKED = frozenset(
+    """
+    BertModel BloomForCausalLM Cohere2ForCausalLM CohereForCausalLM DbrxForCausalLM DeepseekV2ForCausalLM
+    DeepseekV3ForCausalLM Ernie4_5_MoeForCausalLM Ernie4_5ForCausalLM Exaone4ForCausalLM FalconForCausalLM
+    FalconH1ForCausalLM FalconMambaForCausalLM Gemma2ForCausalLM Gemma3ForCausalLM Gemma3ForConditionalGeneration
+    Gemma3nForConditionalGeneration GemmaForCausalLM Glm4ForCausalLM Glm4MoeForCausalLM GPT2LMHeadModel
+    GPTJForCausalLM GPTNeoXForCausalLM GptOssForCausalLM GraniteForCausalLM GraniteMoeForCausalLM
+    GraniteMoeHybridForCausalLM HunYuanDenseV1ForCausalLM JambaForCausalLM Lfm2ForCausalLM
+    Llama4ForConditionalGeneration LlamaForCausalLM LlavaForConditionalGeneration LlavaNextForConditionalGeneration
+    Mamba2ForCausalLM MambaForCausalLM MiniCPM3ForCausalLM MiniMaxM2ForCausalLM Mistral3ForConditionalGeneration
+    MistralForCausalLM MistralModel MixtralForCausalLM ModernBertModel NemotronForCausalLM NemotronHForCausalLM
+    NomicBertModel Olmo2ForCausalLM Olmo3ForCausalLM OlmoeForCausalLM OPTForCausalLM Phi3ForCausalLM PhiForCausalLM
+    PhiMoEForCausalLM Qwen2_5_VLForConditionalGeneration Qwen2AudioForConditionalGeneration Qwen2ForCausalLM
+    Qwen2MoeForCausalLM Qwen2VLForConditionalGeneration Qwen3ForCausalLM Qwen3MoeForCausalLM Qwen3NextForCausalLM
+    Qwen3VLForConditionalGeneration Starcoder2ForCausalLM XLMRobertaModel
+    """.split()
+)

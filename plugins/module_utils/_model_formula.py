@@ -26,7 +26,10 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts im
     Part,
     vector,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._releases_models import UNUSED_KV_BEFORE
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases_models import (
+    MODERNBERT_COPIED_BEFORE,
+    UNUSED_KV_BEFORE,
+)
 
 # Two matrices instead of three: no gate.
 PLAIN_MLP = frozenset(
@@ -223,9 +226,18 @@ def _mla(f: Fields, base: str) -> Iterator[Part]:
 def _mlp(f: Fields, base: str, width: int, group: str, count: int = 1) -> Iterator[Part]:
     h = f.hidden
     names = ["up_proj"] if f.model_type in PLAIN_MLP else ["gate_proj", "up_proj"]
-    up = COPY if f.model_type == "modernbert" else COLUMN
+    copied = MODERNBERT_COPIED_BEFORE if f.model_type == "modernbert" else 0
     for name in names:
-        yield Part(f"{base}.{name}", group, width, h, count, shard=up, fuse="gate_up_proj" if len(names) > 1 else "")
+        yield Part(
+            f"{base}.{name}",
+            group,
+            width,
+            h,
+            count,
+            shard=COLUMN,
+            copied_before=copied,
+            fuse="gate_up_proj" if len(names) > 1 else "",
+        )
     yield Part(f"{base}.down_proj", group, h, width, count, shard=ROW)
     if f.model_type in ALL_BIAS or f.flag("mlp_bias") or (f.model_type in MLP_BIAS and f.flag("use_bias", True)):
         yield vector(f"{base}.up_proj.bias", group, len(names) * width, COLUMN)

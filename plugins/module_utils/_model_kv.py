@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import Fields
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import KvGroup
 
@@ -31,6 +32,17 @@ ENCODERS = frozenset(
     }
 )
 BIDIRECTIONAL = ("LlamaBidirectional", "LlamaNemotronVLModel", "DeepseekV3Bidirectional", "VoyageQwen3Bidirectional")
+# Architectures whose code in vLLM lays out caches of its own: a guess would be far off.
+UNMODELLED = {
+    "DeepseekV4": "compressed and sliding latent caches packed together",
+    "Dots3Note": "sliding latent caches",
+    "Glm5Next": "pooled indexers with a tail of their own",
+    "Inkling": "convolution states beside sliding attention",
+    "KimiK3": "recurrent states with checkpoints in the prefill",
+    "MiniMaxM3Sparse": "block-sparse attention with indexers",
+    "Qwen4Exp": "recurrent states of several sizes",
+    "UnlimitedOCR": "windows that keep the prompt",
+}
 # vLLM unpacks the latent vectors of these before it caches them, values padded to the width of keys.
 UNPACKED_LATENTS = frozenset({"minicpm3"})
 # One full-attention layer closes every run of so many layers, where the config has no list of its own.
@@ -198,6 +210,12 @@ def mamba_shape(f: Fields) -> Optional[tuple[int, int, int, int, int, int]]:
 
 def kv_layout(f: Fields, dtype: str) -> tuple[KvGroup, ...]:
     """The model's layers in groups. ``layers`` counts all, ``shared_layers`` those that reuse another's cache."""
+    for prefix, reason in UNMODELLED.items():
+        if f.architecture.startswith(prefix):
+            raise ModelError(
+                f"architecture {f.architecture}: its KV cache ({reason}) is not modelled, so it cannot be planned: "
+                "choose another model, or serve this one by hand"
+            )
     kinds = layer_kinds(f)
     shared_from = len(kinds) - f.num("num_kv_shared_layers")
     own: dict[str, int] = {}

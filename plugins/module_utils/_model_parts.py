@@ -36,6 +36,7 @@ class Part:
     element: int = 0  # bytes an element where that is not the model's dtype
     extra: bool = False  # not in the checkpoint: vLLM adds it
     unloaded: bool = False  # in the checkpoint only
+    copied_before: int = 0  # vLLM releases before this one (0.x) do not share it out
     before: int = 0  # only vLLM releases before this one (0.x) make it
     unpacked: str = ""  # a copy that vLLM makes only if the matrix of this name is quantized
 

@@ -66,6 +66,11 @@ class Scheme:
         if self.method == "mxfp4":
             return self._held_mxfp4(part, rows, cols, capability)
         helpers = replace(self, column_bytes=0.0)
+        if part.group == "experts" and self.method.startswith("gptq"):  # symmetric ones drop their zero points
+            helpers = replace(helpers, group_bytes=2.0)
+        if part.group == "experts" and self.group > 32:  # the kernel for odd widths halves the group (moe_wna16.py)
+            while helpers.group > 32 and (rows % helpers.group or cols % helpers.group):
+                helpers = replace(helpers, group=helpers.group // 2)
         if self.act_order:
             # an index and its order for each input; row-parallel layers keep the scales of all groups (auto_gptq.py)
             first = not part.fuse or part.name.endswith((".q_proj", ".gate_proj"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._memo import per_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_config import Fields
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_defaults import DEFAULTS
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula import parts
@@ -50,10 +51,16 @@ def whole_config(model: Model) -> dict[str, Any]:
 
 
 def model_parts(model: Model, f: Fields) -> list[Part]:
+    return list(_model_parts(model))
+
+
+@per_model
+def _model_parts(model: Model) -> tuple[Part, ...]:
+    f = model_fields(model)
     listed = list(parts(f, model.tie_word_embeddings))
     if model.multimodal:
         listed += tower_parts(whole_config(model), f)
-    return listed
+    return tuple(listed)
 
 
 def scheme_for(model: Model) -> Optional[Scheme]:

@@ -12,12 +12,13 @@ Every matrix as vLLM shares it out (``_model_formula``, ``_model_towers``) and k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterable, Optional
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import Part
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_architectures import WEIGHTS_CHECKED
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import COPY, Part
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, held_sizes, total_bytes
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import vision_of
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import exact_towers, vision_of
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_allocator import allocated
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_buffers import kept_inputs, rotary_tables
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_parts import (
@@ -38,6 +39,7 @@ __all__ = [
     "rank_sizes",
     "split_problem",
     "weight_bytes_per_rank",
+    "weight_margin",
 ]
 
 # Bytes a parameter of a quantized linear layer, scales included (group size 128 for the 4-bit ones): for advice only.
@@ -65,9 +67,17 @@ def rank_sizes(
 ) -> list[tuple[str, int]]:
     """(name, bytes) of each allocation of a rank; matrices that vLLM merges are one."""
     merged: dict[str, int] = {}
+    alike: dict[tuple[object, ...], list[tuple[str, int]]] = {}  # most layers repeat the one before
     for part in listed:
-        key = part.name.rsplit(".", 1)[0] + "." + part.fuse if part.fuse else part.name
-        for suffix, size in held_sizes(part, tp, element, scheme, capability):
+        layer, _dot, own = part.name.rpartition(".")
+        key = layer + "." + part.fuse if part.fuse else part.name
+        kind: tuple[object, ...] = (own, part.group, part.rows, part.cols, part.count, part.shard, part.pieces)
+        kind += (part.element, part.fuse, bool(scheme and scheme.covers(part)), part.unloaded)
+        kind += (part.unpacked and part.name,)
+        sizes = alike.get(kind)
+        if sizes is None:
+            sizes = alike[kind] = held_sizes(part, tp, element, scheme, capability)
+        for suffix, size in sizes:
             merged[key + suffix] = merged.get(key + suffix, 0) + size
     return list(merged.items())
 
@@ -99,6 +109,7 @@ def loaded(
     element, scheme = model.element_bytes, scheme_for(model)
     minor = release.minor if release else NEWEST
     listed = [p for p in model_parts(model, f) if not p.before or minor < p.before]
+    listed = [replace(p, shard=COPY) if minor < p.copied_before else p for p in listed]
     sizes = rank_sizes(listed, tp, element, scheme, capability)
     tables = rotary_tables(f, element, minor)
     kept = kept_inputs(f, vision_of(whole_config(model)), element, max_num_batched_tokens)
@@ -133,6 +144,17 @@ def weight_bytes_per_rank(
         read -= int(model.weight_groups.get("lm_head") or 0)  # some files store the tied head a second time
     beside = rank.tables + rank.kept
     return int(beside + (rank.allocated - beside) * read / rank.checkpoint)
+
+
+def weight_margin(model: Model) -> float:
+    """The part by which a rank's weights may be off: what tests hold, or what stands unchecked."""
+    files = model.weight_bytes_source != "config"
+    if model.architecture not in WEIGHTS_CHECKED or not model.known_architecture:
+        return 0.05 if files else 0.15
+    rough = model.multimodal and exact_towers(whole_config(model), model_fields(model)) is None
+    if rough and not files:
+        return 0.1
+    return 0.01
 
 
 def embedding_bytes(model: Model) -> int:

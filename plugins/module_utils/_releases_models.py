@@ -41,3 +41,6 @@ MROPE_ONCE = ("qwen3_vl", "qwen3_5")
 
 # From this release on GPTQ checkpoints with desc_act are refused (quantization/utils/gptq_utils.py)
 NO_ACT_ORDER_SINCE = 30
+
+# Before this release every rank had all of ModernBERT's first feed-forward matrices (models/modernbert.py)
+MODERNBERT_COPIED_BEFORE = 29

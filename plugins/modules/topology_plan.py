@@ -185,6 +185,16 @@ plan:
           description: What else the engine takes while it profiles.
           type: int
           returned: success
+        outside_budget_bytes_per_gpu:
+          description:
+            - How much of these vLLM takes without counting it, out of what the utilization leaves free. Before 0.27
+              these are the sampler's buffers, before 0.29 the CUDA graphs of most models.
+          type: int
+          returned: success
+        max_model_len:
+          description: Tokens of the longest request that this arrangement is planned for.
+          type: int
+          returned: success
         budget_bytes:
           description: Memory of a card that vLLM may use.
           type: int

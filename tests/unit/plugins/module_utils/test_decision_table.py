@@ -144,7 +144,8 @@ ROWS: list[tuple[str, Any, Any, Any, dict[str, Any], str, Any, str]] = [
     ("pcie-16", of("h200", 2), links(2), LLAMA, numbers(16), "2 x TP1", None, ""),
     # a card that holds the weights but not enough KV cache for the workload is no fit
     ("kv-starved-3090", of("3090", 2), [], qwen3_32b_w4a16(), FULL, "1 x TP2", None, "mixed work (8 x 2,048 tokens)"),
-    ("kv-starved-latency", of("3090", 2), [], qwen3_32b_w4a16(), {"workload": "latency", **FULL}, "1 x TP2", None, "short"),
+    ("kv-starved-latency", of("3090", 2), [], qwen3_32b_w4a16(), {"workload": "latency", **FULL},
+     "1 x TP2", None, "short"),
     ("kv-few-short", of("3090", 2), [], qwen3_32b_w4a16(), {**numbers(4, 500, 100), **FULL}, "2 x TP1", None, ""),
     ("kv-starved-gemma", of("4090", 2), [], "gemma-2-9b", {"workload": "throughput"}, "1 x TP2", None, "short"),
     ("kv-numbers", of("5090", 2), [], LLAMA, numbers(120, 1900, 100), "1 x TP2", None, "(60 x 1,958 tokens)"),

@@ -29,6 +29,7 @@ ALTERNATING = cards("5080", "3060", "5080", "3060")
 H200S = cards("h200", "h200")
 LLAMA, MOE = "llama-3.1-8b", "qwen3-30b-a3b"
 DP, TP, HYBRID, LATENCY = "data_parallel", "tensor_parallel", "hybrid", "latency"
+SHORT_LATENCY = {"workload": "latency", "max_model_len": 1024}
 SMALL_LOAD = {"workload": {"input_tokens": 900, "output_tokens": 100, "concurrency": 100}}
 LARGE_LOAD = {"workload": {"input_tokens": 1900, "output_tokens": 100, "concurrency": 120}}
 # cards, links, model, options -> topology, replicas, tensor parallel size, instance names
@@ -63,7 +64,7 @@ DECISIONS = [
     ("short-length", TWO, [], LLAMA, {"max_model_len": 4096}, DP, 2, 1, None),
     # weights fit, but not enough KV cache: 24 GiB cards hold the weights of Gemma-2-9B and little more
     ("kv-starved", cards("4090", "4090"), [], "gemma-2-9b", {"workload": "throughput"}, TP, 1, 2, None),
-    ("kv-enough-for-one", cards("4090", "4090"), [], "gemma-2-9b", {"workload": "latency", "max_model_len": 1024}, DP, 2, 1, None),
+    ("kv-enough-for-one", cards("4090", "4090"), [], "gemma-2-9b", SHORT_LATENCY, DP, 2, 1, None),
     ("numbers-small", TWO, [], LLAMA, SMALL_LOAD, DP, 2, 1, None),
     ("numbers-large", TWO, [], LLAMA, LARGE_LOAD, TP, 1, 2, None),
     # overrides
