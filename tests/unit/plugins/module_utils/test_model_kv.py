@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.model_files import (
     MODELS,
@@ -127,3 +128,34 @@ def test_recurrent_states_in_the_dtype_the_config_names(tmp_path: Path, named: A
     content = fixture_config("qwen3-next-80b-a3b")
     content["mamba_ssm_dtype"] = named
     assert layout(model_dir(tmp_path, content))["mamba"][5] == 8192 * 3 * 2 + 32 * 128 * 128 * state
+
+
+@pytest.mark.parametrize(
+    "architecture", ["DeepseekV4ForCausalLM", "MiniMaxM3SparseForCausalLM", "KimiK3ForConditionalGeneration"]
+)
+def test_caches_that_are_not_modelled_are_refused_by_name(tmp_path: Path, architecture: str) -> None:
+    with pytest.raises(ModelError, match=f"{architecture}: its KV cache .* is not modelled"):
+        read_model(str(model_dir(tmp_path, config(architectures=[architecture]))))
+
+
+def test_latent_vectors_that_vllm_unpacks_count_as_full_attention(tmp_path: Path) -> None:
+    content = config(model_type="minicpm3", architectures=["MiniCPM3ForCausalLM"], kv_lora_rank=32)
+    content.update(qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16)
+    (group,) = read_model(str(model_dir(tmp_path, content))).kv_layout
+    assert (group.kind, group.kv_heads, group.head_dim, group.v_head_dim) == (
+        "full",
+        content["num_attention_heads"],
+        24,
+        24,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "layers"), [({}, 8), ({"index_topk_freq": 4}, 3), ({"index_topk_pattern": "FSSFSSFS"}, 3)]
+)
+def test_sparse_indexers(tmp_path: Path, changes: dict[str, Any], layers: int) -> None:
+    content = config(model_type="deepseek_v32", architectures=["DeepseekV32ForCausalLM"], num_hidden_layers=8)
+    content.update(kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128)
+    content.update(index_topk=2048, index_head_dim=128, **changes)
+    (group,) = read_model(str(model_dir(tmp_path, content))).kv_layout
+    assert (group.kind, group.rank, group.index_layers, group.index_bytes) == ("mla", 576, layers, 132)
