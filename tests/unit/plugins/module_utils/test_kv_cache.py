@@ -166,3 +166,28 @@ def test_states_of_a_rank(tp, size):
 def test_a_model_without_cache():
     kv = kv_plan(make(kv_layout=[], tasks=["embed"]), 1, R32, "auto", 2048)
     assert (kv.groups, kv.blocks(1 << 30), kv.blocks_per_request(4096)) == ((), 1, 1)
+
+
+FULL = {"kind": "full", "kv_heads": 2, "head_dim": 32}
+MAMBA2 = {
+    "kind": "mamba", "conv_dim": 384, "conv_width": 3, "conv_bytes": 2, "conv_groups": 1, "conv_group_dim": 128,
+    "recurrent": 16384, "recurrent_bytes": 2,
+}  # fmt: skip
+SHORT_CONV = {"kind": "mamba", "conv_dim": 128, "conv_width": 2, "conv_bytes": 2}
+
+
+@pytest.mark.parametrize(
+    ("layout", "blocks", "tokens"),
+    [
+        ([{**FULL, "layers": 3}], 256, 32768),
+        ([{**FULL, "layers": 1}, {**FULL, "kind": "sliding", "layers": 7, "window": 96}], 768, 27118),
+        ([{**FULL, "kind": "sliding", "layers": 2, "window": 100}], 384, 131072),
+        ([{"kind": "mla", "layers": 2, "rank": 576}], 683, 10928),
+        ([{**FULL, "layers": 1}, {**MAMBA2, "layers": 3}], 256, 34952),  # states in float32 there
+        ([{**FULL, "layers": 1}, {**SHORT_CONV, "layers": 3}], 768, 71493),
+    ],
+)
+def test_what_the_real_cpu_engine_said(layout, blocks, tokens):
+    """vLLM 0.32.0 with 25178169 bytes, max_model_len 2048, batches of 512; again by ``make engine``."""
+    kv = kv_plan(make(kv_layout=layout), 1, R32, "auto", 512, device="cpu")
+    assert (kv.blocks(25178169), kv.tokens(25178169, 2048)) == (blocks, tokens)
