@@ -182,7 +182,9 @@ WEIGHTS_CHECKED = frozenset(
     MistralForCausalLM MistralModel MixtralForCausalLM ModernBertModel NemotronForCausalLM NemotronHForCausalLM
     NomicBertModel Olmo2ForCausalLM Olmo3ForCausalLM OlmoeForCausalLM OPTForCausalLM Phi3ForCausalLM PhiForCausalLM
     PhiMoEForCausalLM Qwen2_5_VLForConditionalGeneration Qwen2AudioForConditionalGeneration Qwen2ForCausalLM
-    Qwen2MoeForCausalLM Qwen2VLForConditionalGeneration Qwen3ForCausalLM Qwen3MoeForCausalLM Qwen3NextForCausalLM
-    Qwen3VLForConditionalGeneration Starcoder2ForCausalLM XLMRobertaModel
+    Qwen2MoeForCausalLM Qwen2VLForConditionalGeneration Qwen3_5ForConditionalGeneration
+    Qwen3_5MoeForConditionalGeneration Qwen3ForCausalLM Qwen3MoeForCausalLM Qwen3NextForCausalLM
+    Qwen3VLForConditionalGeneration Qwen3VLMoeForConditionalGeneration SeedOssForCausalLM SmolLM3ForCausalLM
+    StableLmForCausalLM Starcoder2ForCausalLM XLMRobertaForSequenceClassification XLMRobertaModel
     """.split()
 )

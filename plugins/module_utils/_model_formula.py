@@ -54,6 +54,11 @@ HEAD_NORMS = frozenset(
 )
 WIDE_NORMS = frozenset("olmo2 olmo3 olmoe minimax_m2".split())  # over all heads at once
 OUTPUT_GATE = ("qwen3_next", "qwen3_5")  # q_proj carries a gate of its own size
+# What checkpoints call a recurrent layer; lists of what is not quantized name it.
+MIXERS = {
+    "jamba": "mamba", "bamba": "mamba", "falcon_h1": "mamba", "granitemoehybrid": "mamba", "lfm2": "conv",
+    "lfm2_moe": "conv", "kimi_linear": "self_attn",
+}  # fmt: skip
 ROUTER_FLOAT32 = frozenset({"glm4_moe", "ernie4_5_moe"})  # vLLM keeps their router in float32
 
 
@@ -84,12 +89,13 @@ def parts(f: Fields, tied: bool) -> Iterator[Part]:
     kinds = layer_kinds(f)
     shared_from = f.layers - f.num("num_kv_shared_layers")
     pattern = str(f.get("hybrid_override_pattern") or "")
+    mixer = "linear_attn" if f.num("linear_num_value_heads") else MIXERS.get(f.model_type, "mixer")
     for i, kind in enumerate(kinds):
         base = f"model.layers.{i}"
         words = ["full"] if encoder else [w for w in kind.split("+") if w]
         for word in words:
             if word == "mamba":
-                yield from recurrent(f, f"{base}.mixer")
+                yield from recurrent(f, f"{base}.{mixer}")
             elif f.is_mla:
                 yield from _mla(f, f"{base}.self_attn")
             else:

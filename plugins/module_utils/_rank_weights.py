@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Iterable, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_architectures import WEIGHTS_CHECKED
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import COPY, Part
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import COPY, VOCAB, Part
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, held_sizes, total_bytes
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import exact_towers, vision_of
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_allocator import allocated
@@ -29,6 +29,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._rank_parts imp
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_split import split_problem
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import NEWEST, Release
+from ansible_collections.gpuserve.inference.plugins.module_utils._releases_models import WITHOUT_TENSOR_PARALLEL_PLAN
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 __all__ = [
@@ -109,7 +110,8 @@ def loaded(
     element, scheme = model.element_bytes, scheme_for(model)
     minor = release.minor if release else NEWEST
     listed = [p for p in model_parts(model, f) if not p.before or minor < p.before]
-    listed = [replace(p, shard=COPY) if minor < p.copied_before else p for p in listed]
+    whole = model.architecture in WITHOUT_TENSOR_PARALLEL_PLAN
+    listed = [replace(p, shard=COPY) if minor < p.copied_before or (whole and p.shard != VOCAB) else p for p in listed]
     sizes = rank_sizes(listed, tp, element, scheme, capability)
     tables = rotary_tables(f, element, minor)
     kept = kept_inputs(f, vision_of(whole_config(model)), element, max_num_batched_tokens)

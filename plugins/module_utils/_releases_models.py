@@ -30,6 +30,8 @@ THROUGH_TRANSFORMERS = {
     "PhiForCausalLM": 32,
     "SeedOssForCausalLM": 32,
 }
+# Of these, without a plan for tensor parallelism: every rank holds all but the embedding
+WITHOUT_TENSOR_PARALLEL_PLAN = frozenset({"GPTBigCodeForCausalLM"})
 
 # Before this release Gemma 3n's layers that share a KV cache have K and V matrices all the same (models/gemma3n.py).
 UNUSED_KV_BEFORE = 30

@@ -42,7 +42,7 @@ DIMENSIONS = {
     "qwen2.5-vl-7b": ("Qwen2_5_VLForConditionalGeneration", 28, 28, 4, 128, 152064, 128000, False, True),  # flat
     "qwen3-vl-8b": ("Qwen3VLForConditionalGeneration", 36, 32, 8, 128, 151936, 262144, False, True),
     "llama-4-scout": ("Llama4ForConditionalGeneration", 48, 40, 8, 128, 202048, 10485760, False, True),
-    "mistral-small-3.1-24b": ("Mistral3ForConditionalGeneration", 40, 32, 8, 128, 131072, 131072, False, True),
+    "mistral-small-3.1-24b": ("Mistral3ForConditionalGeneration", 40, 32, 8, 128, 131072, 131072, True, True),
     "llava-1.5-7b": ("LlavaForConditionalGeneration", 32, 32, 32, 128, 32064, 4096, False, True),
     "deepseek-v3": ("DeepseekV3ForCausalLM", 61, 128, 128, 192, 129280, 163840, False, False),
     "gpt-oss-20b": ("GptOssForCausalLM", 24, 64, 8, 64, 201088, 131072, False, False),

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_architectures import WEIGHTS_CHECKED
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import (
     COLUMN,
     HEADS,
@@ -27,6 +28,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights i
     loaded,
     split_problem,
     weight_bytes_per_rank,
+    weight_margin,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import RELEASES, Release
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
@@ -39,7 +41,9 @@ MEASURED = json.loads((TRUTH / "memory" / "h200_vllm_0.26.0.json").read_text(enc
 
 # (model, "release/capability", tensor parallel size, bytes or vLLM's refusal)
 CASES = [(m, r, int(tp), value) for m, rs in ROWS.items() for r, tps in rs.items() for tp, value in tps.items()]
-HELD = [c for c in CASES if isinstance(c[3], list)]
+# GPTBigCode runs through Transformers, whose sharing of it changed: 10.6 % too much on 0.32; so it counts as unchecked
+UNCHECKED = {"starcoderbase-15b"}
+HELD = [c for c in CASES if isinstance(c[3], list) and c[0] not in UNCHECKED]
 REFUSED = [c for c in CASES if isinstance(c[3], str)]
 # What the machine that asked was lacking, or a config vLLM will not have at any size: nothing about the split
 NOT_THE_SPLIT = (
@@ -48,7 +52,7 @@ NOT_THE_SPLIT = (
 )  # fmt: skip
 
 
-# vLLM starts, but a group of inputs lies on two ranks, and the second reads its scales from the wrong place: refused here
+# vLLM starts, but a group of inputs lies on two ranks; the second reads its scales from the wrong place: refused here
 GARBAGE = {("qwen2.5-14b-gptq", 8), *(("qwen2.5-72b-gptq8", tp) for tp in (2, 4, 8))}
 
 
@@ -125,6 +129,26 @@ def test_a_split_that_vllm_makes_is_not_refused(read: Any, case: tuple[str, str,
         assert problem and "group size" in problem
     else:
         assert problem is None
+
+
+def test_the_list_of_checked_architectures_is_what_was_checked() -> None:
+    assert {config_of(case[0])["architectures"][0] for case in HELD} == WEIGHTS_CHECKED
+
+
+MARGINS = [
+    ("llama-3.1-8b", {}, 0.01),
+    ("llama-3.1-8b", {"architectures": ["StableLmForCausalLM2"]}, 0.15),  # unknown to vLLM
+    ("llama-3.1-8b", {"architectures": ["OrionForCausalLM"]}, 0.15),  # known to vLLM, never compared
+    ("gemma-3-4b", {}, 0.01),
+    ("gemma-3-4b", {"vision_config": {"model_type": "never_heard_of"}}, 0.1),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "margin"), MARGINS)
+def test_what_is_unchecked_says_so(name: str, changes: dict[str, Any], margin: float, tmp_path: Path) -> None:
+    model = of_config(changed(config_of(name), changes), tmp_path)
+    assert weight_margin(model) == margin
+    assert bool(model.warnings) is (margin > 0.01)
 
 
 # ---------------------------------------------------------------- an H200
