@@ -150,6 +150,7 @@ STATE_A_BLOCK = ("FalconH1", "GraniteMoeHybrid", "Jamba", "Mamba", "NemotronH", 
 
 def _state_mode(model: Model, release: Release, options: KvOptions, hybrid: bool) -> str:
     """none: one state a request. align: the one in work and those at the ends of blocks. all: one a block."""
+    hybrid = hybrid or not model.architecture.startswith(("Mamba", "FalconMamba"))
     default = release.hybrid_prefix_caching and hybrid
     if not (default if options.prefix_caching is None else options.prefix_caching):
         return "none"

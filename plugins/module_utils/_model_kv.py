@@ -225,9 +225,20 @@ def kv_layout(f: Fields, dtype: str) -> tuple[KvGroup, ...]:
             count = own if i < shared_from or word == "mamba" else shared
             count[word] = count.get(word, 0) + 1
     return tuple(
-        _group(f, word, own.get(word, 0) + shared.get(word, 0), shared.get(word, 0), dtype)
+        _group(_of_kind(f, kinds, word), word, own.get(word, 0) + shared.get(word, 0), shared.get(word, 0), dtype)
         for word in sorted({*own, *shared})
     )
+
+
+def _of_kind(f: Fields, kinds: list[str], kind: str) -> Fields:
+    """The fields as layers of one kind have them: newer configs list what differs by layer in ``per_layer_config``."""
+    listed = f.get("per_layer_config")
+    if not isinstance(listed, dict):
+        return f
+    for key, values in listed.items():
+        if str(key).isdigit() and int(key) < len(kinds) and kinds[int(key)] == kind and isinstance(values, dict):
+            return Fields({**f.text, **values}, f.model_type, f.architecture)
+    return f
 
 
 def sparse_indexers(f: Fields, layers: int) -> tuple[int, int]:

@@ -158,7 +158,7 @@ def test_windows_keep_small_blocks_and_share_pages():
 def test_states_of_a_rank(tp, size):
     parts = {"conv_dim": 4096 + 256, "conv_width": 3, "conv_bytes": 2, "conv_groups": 1, "conv_group_dim": 256}
     layout = [{"kind": "mamba", "layers": 8, "recurrent": 4096 * 128, "recurrent_bytes": 4, **parts}]
-    kv = kv_plan(make(kv_layout=layout), tp, R32, "auto", 2048)
+    kv = kv_plan(make(kv_layout=layout, architecture="Mamba2ForCausalLM"), tp, R32, "auto", 2048)
     assert kv.bytes_per_block == 8 * size
     assert kv.blocks_per_request(100_000) == 1
 

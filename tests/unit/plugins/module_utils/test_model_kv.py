@@ -123,6 +123,13 @@ def test_gemma_4_full_layers_have_their_own_heads(tmp_path: Path) -> None:
     assert (groups["sliding"].layers, groups["sliding"].kv_heads, groups["sliding"].head_dim) == (5, 2, 32)
 
 
+def test_layers_that_differ_by_a_list_of_layers(tmp_path: Path) -> None:
+    content = config(model_type="gemma4_text", num_hidden_layers=6, head_dim=32, sliding_window=64)
+    content.update(per_layer_config={"05": {"head_dim": 64}})
+    groups = {g.kind: g for g in read_model(str(model_dir(tmp_path, content))).kv_layout}
+    assert (groups["full"].head_dim, groups["sliding"].head_dim) == (64, 32)
+
+
 @pytest.mark.parametrize(("named", "state"), [(None, 2), ("float32", 4), ("bfloat16", 2)])
 def test_recurrent_states_in_the_dtype_the_config_names(tmp_path: Path, named: Any, state: int) -> None:
     content = fixture_config("qwen3-next-80b-a3b")
