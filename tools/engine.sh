@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
 # engine.sh [MODEL...]: starts the real CPU engine on models of a few layers, and compares its KV cache with the planner's.
 # ENGINE_PYTHON names the interpreter of an environment with vLLM's CPU build; without it one is made from the role's
-# newest lock in .cache/engine (a few minutes, once). UV_* and ENGINE_UV_ARGS (say "--torch-backend cpu") are uv's.
+# newest lock in .cache/engine (a minute or two, once), from the indexes that pip is configured to use.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
+mkdir -p "$ROOT/.cache/engine" "$ROOT/.cache/packages/uv"
 
 python=${ENGINE_PYTHON:-}
 if [ -z "$python" ]; then
     tools/deps.sh test
     lock=$(find roles/vllm/files/locks -name 'vllm-*-cpu.txt' | sort -V | tail -n 1)
-    home=$ROOT/.cache/engine/$(basename "$lock" .txt)-$(sha256sum "$lock" | cut -c 1-12)
+    version=$(basename "$lock" -cpu.txt)
+    home=$ROOT/.cache/engine/vllm
+    # built as the role builds it, by the collection's own module; pip's settings say from where
+    with_python=$(command -v python3.11 || command -v python)
+    arguments="path='$home' lock=\"{{ lookup('ansible.builtin.file', '$ROOT/$lock') }}\" python='$with_python'"
+    arguments+=" uv='$(command -v uv)' cache_dir='$ROOT/.cache/packages/uv'"
+    arguments+=" aliases=\"{{ [{'name': 'vllm', 'version': '${version#vllm-}+cpu'}] }}\""
+    ansible localhost -m gpuserve.inference.python_env -a "$arguments" >"$ROOT/.cache/engine.log" ||
+        { tail -n 20 "$ROOT/.cache/engine.log"; exit 1; }
     python=$home/bin/python
-    if [ ! -e "$home/.complete" ]; then
-        uv venv --quiet --clear --python 3.11 "$home"
-        read -r -a more <<<"${ENGINE_UV_ARGS:---torch-backend cpu}"
-        uv pip install --quiet --python "$python" --require-hashes --no-deps "${more[@]}" -r "$lock"
-        touch "$home/.complete"
-    fi
 fi
 PYTHONPATH=$ROOT/.venv/collections "$python" -W ignore tests/engine/kv_blocks.py "$@" 2>"$ROOT/.cache/engine.log" || {
     tail -n 20 "$ROOT/.cache/engine.log"

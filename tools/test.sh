@@ -3,7 +3,7 @@
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
-stages=(lint unit sanity build molecule)
+stages=(lint unit engine sanity build molecule)
 declare -A result
 failed=""
 for stage in "${stages[@]}"; do

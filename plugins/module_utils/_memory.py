@@ -17,7 +17,11 @@ from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import KvPlan, kv_layout, kv_plan
 from ansible_collections.gpuserve.inference.plugins.module_utils._memo import per_model
-from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import HOPPER, weight_bytes_per_rank
+from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import (
+    HOPPER,
+    weight_bytes_per_rank,
+    weight_margin,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import RELEASES, Release
 from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import MIB, Runtime, runtime_memory
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
@@ -33,7 +37,7 @@ UNSURE = {"dense": 0.02, "multimodal": 0.08, "experts": 0.12, "recurrent": 0.06}
 UNSURE_RELEASE = 0.04  # on top, for a release that was not measured
 UNSURE_GRAPHS = 0.2  # of the graphs it counts, likewise
 UNSURE_ALWAYS = 24 * MIB
-WEIGHTS_UNSURE = 0.0005
+WEIGHTS_UNSURE = 0.0005  # of architectures whose weights were compared with vLLM's own classes
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class RankMemory:
     margin_percent: float
     unsure: float = 0.12
     unsure_graphs: float = 0.0
+    unsure_weights: float = 0.0005
 
     @property
     def budget(self) -> int:
@@ -81,7 +86,7 @@ class RankMemory:
     @property
     def safety_bytes(self) -> int:
         """Held back when asking whether something fits: the estimated terms, not the exact ones, carry the error."""
-        shares = self.overhead * self.unsure + self.weights * WEIGHTS_UNSURE
+        shares = self.overhead * self.unsure + self.weights * self.unsure_weights
         if self.runtime.graphs_in_budget:
             shares += self.runtime.graphs * self.unsure_graphs
         return UNSURE_ALWAYS + int(shares) + self.runtime.graphs_unsure
@@ -182,6 +187,7 @@ def rank_memory(
         margin_percent=margin_percent(model, release),
         unsure=_unsure(model) + (0.0 if release.measured else UNSURE_RELEASE),
         unsure_graphs=0.0 if release.measured else UNSURE_GRAPHS,
+        unsure_weights=WEIGHTS_UNSURE if weight_margin(model) <= 0.01 else weight_margin(model),
     )
 
 

@@ -86,7 +86,7 @@ class Fitter:
 
     def split_problem(self, tp: int) -> Optional[str]:
         if tp not in self._split:
-            self._split[tp] = split_problem(self.model, tp)
+            self._split[tp] = split_problem(self.model, tp, self.release)
         return self._split[tp]
 
     def fit(self, group: tuple[Unit, ...], replicas: int) -> GroupFit:

@@ -141,6 +141,10 @@ model:
       description: The quantization part of the model's files.
       type: dict
       returned: success
+    outer_config:
+      description: What C(config.json) says beside its text part, such as its vision tower.
+      type: dict
+      returned: success
     parameters:
       description: Number of parameters.
       type: int
