@@ -36,6 +36,7 @@ class KvPlan:
     groups: tuple[Group, ...]
     inflight: int  # tokens a window may additionally hold while batches are in flight
     spare_blocks: int = 1  # the null block, where vLLM sets it aside before it asks whether a request fits
+    least_batch: int = 1  # tokens that must go into one batch
 
     def blocks_per_request(self, length: int) -> int:
         total = 0
@@ -103,10 +104,13 @@ def kv_plan(
     if ahead is None:  # pooling models and the CPU engine have one batch in flight
         ahead = release.async_scheduling and device == "cuda" and "generate" in model.tasks
     inflight = max_num_batched_tokens * (2 if ahead else 1)
+    own = min((g.block_size for g in groups if not g.blocks), default=block)
+    aligned = any(g.kind == "mamba" and g.blocks > 1 for g in groups)  # states are kept at the ends of blocks
     return KvPlan(
-        min((g.block_size for g in groups if not g.blocks), default=block),
+        own,
         max(size, 1),
         groups,
         inflight,
         release.null_block_reserved if groups else 0,
+        own if aligned and release.aligned_block_in_batch else 1,
     )

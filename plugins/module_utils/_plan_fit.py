@@ -138,6 +138,9 @@ class Fitter:
         cuda_total = min(u.cuda_total for u in group)
         capability = group[0].capability
         rank = self._rank(tp, cuda_total, wanted, seqs, batched, capability)
+        if rank.kv.least_batch > batched and not request.max_num_batched_tokens:
+            batched = rank.kv.least_batch
+            rank = self._rank(tp, cuda_total, wanted, seqs, batched, capability)
         nvlink = self.fabric.nvlink(group)
         highest = min(highest_utilization(u.cuda_total, u.free, tp, nvlink, rank.outside) for u in group)
         lowered = 0.0
@@ -168,14 +171,20 @@ class Fitter:
         if workload.given and not request.max_model_len:
             need_len = max(need_len, min(workload.tokens, limit))
             good_len = max(good_len, need_len)
-        starts, roomy = longest >= need_len, longest >= good_len
+        small_batch = rank.kv.least_batch > batched
+        starts, roomy = longest >= need_len and not small_batch, longest >= good_len and not small_batch
         # A cache is judged at the typical request, which no request longer than max_model_len can be.
         typical = min(workload.held_tokens(share), limit)
         needed = rank.kv.bytes_for(share, typical)
         crowded = workload.given and share > seqs
         serves = roomy and needed <= left and not crowded
         problem = ""
-        if left <= 0:
+        if small_batch:
+            problem = (
+                f"max_num_batched_tokens {batched:,} is less than a block of {rank.kv.least_batch:,} tokens, by which "
+                "vLLM keeps this model's states: raise it"
+            )
+        elif left <= 0:
             rest = rank.budget - rank.weights - left  # with what is held back
             parts = f"weights {gib(rank.weights)} + activations and buffers {gib(rest)}"
             problem = f"{parts} exceed the {gib(rank.budget)} usable of a card by {gib(-left)}"

@@ -52,6 +52,7 @@ class Release:
     null_block_reserved: int = 0  # is the pool's null block set aside before one request is asked to fit?
     hybrid_prefix_caching: bool = False  # prefix caching is on for hybrids with states: two states a request
     aligned_mamba2_states: int = 2  # of a request, with prefix caching; 3 where the prefill writes one on its way
+    aligned_block_in_batch: bool = False  # with prefix caching of states, must a batch hold a whole block?
     state_mode_all: bool = False  # asked for, prefix caching keeps a state a block where the model can
     wider_windows: tuple[str, ...] = ()  # architectures whose window counts the token itself on top
     cpu_block_size: int = 128
@@ -96,6 +97,7 @@ def _release(minor: int) -> Release:
         measured=minor == 26,
         hybrid_mla_block=1 if minor < 27 else 128,
         state_mode_all=minor < 28,
+        aligned_block_in_batch=minor < 27,
         aligned_mamba2_states=2 if minor < 32 else 3,
         hybrid_prefix_caching=minor >= 28,
         null_block_reserved=int(minor >= 29),

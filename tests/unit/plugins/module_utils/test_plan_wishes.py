@@ -471,3 +471,12 @@ def test_more_cards_for_a_load_that_is_too_large():
     count = int(text.split()[0])
     again = plan(cards(*["5090"] * count), workload=wish)
     assert not any("no topology has room" in w for w in again["warnings"])
+
+
+def test_a_batch_holds_a_block_of_states():
+    """vLLM 0.26 wants a block to go into a batch where it keeps states for prefix caching."""
+    hybrid = {"model": real("lfm2-1.2b"), "vllm_version": "0.26.0", "extra_args": ["--enable-prefix-caching"]}
+    made = plan(cards("5090"), max_num_batched_tokens=2048, **hybrid)
+    block = made["prediction"]["block_size"]
+    with pytest.raises(PlanError, match=f"max_num_batched_tokens 8 is less than a block of {block} tokens"):
+        plan(cards("5090"), max_num_batched_tokens=8, max_num_seqs=8, **hybrid)
