@@ -159,6 +159,8 @@ def measured_row(r: Mapping[str, Any], about: Mapping[str, Any], source: str) ->
 def why_left_out(line: Mapping[str, Any]) -> str:
     if line.get("error"):
         return "vLLM did not start"
+    if (line.get("args") or {}).get("max_model_len") == -1 and not line.get("alone", True):
+        return "chose its length with memory counted as free that a start alone does not have"
     odd = sorted(set(line.get("args") or {}) - PLAIN)
     if odd:
         return f"started with {', '.join(odd)}, which most estimators cannot be told"
