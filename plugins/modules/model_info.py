@@ -237,6 +237,8 @@ model:
       description:
         - The layers in groups that keep the same kind of state for past tokens.
         - C(kind) is V(full), V(sliding), V(chunked), V(mla) or V(mamba). Values that do not apply are 0.
+        - C(conv_*) and C(recurrent*) are the parts of a recurrent layer's state, C(index_*) the keys of a sparse
+          attention's indexer.
       type: list
       elements: dict
       returned: success
