@@ -181,6 +181,7 @@ def rank_memory(
             max_num_batched_tokens=max_num_batched_tokens,
             max_model_len=max_model_len,
             enforce_eager=enforce_eager,
+            generation=_capability(compute_capability)[0],
         ),
         kv=kv
         or kv_plan(model, tp, release, kv_cache_dtype, max_num_batched_tokens, compute_capability=compute_capability),

@@ -67,7 +67,9 @@ def runtime_memory(
     max_num_batched_tokens: int,
     max_model_len: int = 0,
     enforce_eager: bool = False,
+    generation: int = 9,
 ) -> Runtime:
+    """``generation`` is the card's compute capability before the point; the laws are Hopper's (9)."""
     second = second_runner(model, release)
     encoder = (
         encoder_bytes(model, max_num_batched_tokens) if not second or release.second_runner_profiles_encoder else 0
@@ -75,8 +77,8 @@ def runtime_memory(
     graphs = 0 if enforce_eager else graph_bytes(model, tp, max_num_seqs, max_num_batched_tokens, second)
     return Runtime(
         activations=max(
-            forward_bytes(model, tp, max_num_batched_tokens, enforce_eager),
-            sampling_bytes(model, tp, max_num_batched_tokens, max_num_seqs, second),
+            forward_bytes(model, tp, max_num_batched_tokens, enforce_eager, generation),
+            sampling_bytes(model, tp, max_num_batched_tokens, max_num_seqs, second, generation),
             encoder,
         ),
         persistent=persistent_bytes(model, max_num_seqs, max_num_batched_tokens, max_model_len, second),
@@ -93,12 +95,12 @@ def _mlp_copies(model: Model) -> int:
     return 2 if str(model.config.get("model_type") or "") in PLAIN_MLP else 3
 
 
-def expert_workspace(model: Model, tp: int, tokens: int) -> int:
+def expert_workspace(model: Model, tp: int, tokens: int, generation: int) -> int:
     """The two workspaces of a fused MoE layer; they stay allocated (``fused_moe/modular_kernel.py``).
 
-    MXFP4 experts go through a kernel that needs none.
+    MXFP4 experts go through a kernel that needs none on Hopper; elsewhere that was not measured.
     """
-    if not model.experts or model.quantization == "mxfp4":
+    if not model.experts or (model.quantization == "mxfp4" and generation == 9):
         return 0
     inner = (model.moe_intermediate_size or model.intermediate_size) / tp
     rows = tokens * max(model.experts_per_token, 1)
@@ -108,14 +110,14 @@ def expert_workspace(model: Model, tp: int, tokens: int) -> int:
     return int(rows * copies * model.element_bytes)
 
 
-def forward_bytes(model: Model, tp: int, tokens: int, enforce_eager: bool) -> int:
+def forward_bytes(model: Model, tp: int, tokens: int, enforce_eager: bool, generation: int = 9) -> int:
     hidden, elem = model.width, model.element_bytes
     row = tokens * elem
     inner = model.intermediate_size or model.moe_intermediate_size
     peak = row * (_mlp_copies(model) * inner / tp + 3 * hidden)
     if model.experts:
         peak = max(peak if model.config.get("first_k_dense_replace") else 0, row * MOE_COPIES * hidden)
-        peak += expert_workspace(model, tp, tokens)
+        peak += expert_workspace(model, tp, tokens, generation)
     peak += WORKSPACE
     if enforce_eager:
         return int(peak)
@@ -125,12 +127,12 @@ def forward_bytes(model: Model, tp: int, tokens: int, enforce_eager: bool) -> in
     )
 
 
-def sampling_bytes(model: Model, tp: int, tokens: int, seqs: int, second: bool) -> int:
+def sampling_bytes(model: Model, tp: int, tokens: int, seqs: int, second: bool, generation: int = 9) -> int:
     """Peak of sampling ``seqs`` sequences, on top of what the forward pass leaves; logits are not sharded."""
     if "generate" not in model.tasks:
         return 0
     elem = model.element_bytes
-    held = (tokens + seqs) * model.width * elem + WORKSPACE + expert_workspace(model, tp, tokens)
+    held = (tokens + seqs) * model.width * elem + WORKSPACE + expert_workspace(model, tp, tokens, generation)
     if not second:
         return int(held + seqs * model.vocab_size * FIRST_RUNNER_SAMPLER)
     each = elem * (1.0 if tp == 1 else 2.0 + 1.0 / tp)  # a shard, the gathered shards, and those in one piece
@@ -164,7 +166,7 @@ def graph_bytes(model: Model, tp: int, seqs: int, tokens: int, second: bool) -> 
         return int((0.2 + 0.022 * model.layers * sizes / 51) * GIB)
     pieces = sum(g.layers for g in kv_layout(model))
     each = max(1.0, 0.08 * pieces)  # vLLM counts at least 1 MiB a graph
-    first = 130 * MIB + expert_workspace(model, tp, min(GRAPH_SIZES_MAX, tokens))
+    first = 130 * MIB + expert_workspace(model, tp, min(GRAPH_SIZES_MAX, tokens), 9)
     return int(first + 2 * (sizes - 1) * each * MIB)
 
 
