@@ -60,7 +60,7 @@ def group_layers(specs: tuple[LayerSpec, ...], hybrid: bool = True) -> tuple[tup
     counts = sorted(s.layers for s in specs)
     # the smallest type sets the size of all groups, unless the largest is hardly larger
     size = counts[-1] if counts[-1] < 1.5 * counts[0] else counts[0]
-    groups = tuple(_group(s) for s in specs for _ in range(-(-s.layers // size)))
+    groups = tuple(_group(s) for s in specs for _n in range(-(-s.layers // size)))
     return groups, size * specs[0].page_bytes
 
 

@@ -34,7 +34,7 @@ class KvOptions:
     @property
     def major(self) -> int:
         """Compute capability, its whole part; Hopper's where it is not known."""
-        head = self.compute_capability.split(".")[0]
+        head = self.compute_capability.split(".", 1)[0]
         return int(head) if head.isdigit() else 9
 
 

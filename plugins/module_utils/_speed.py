@@ -208,7 +208,10 @@ def predict_replicas(
     tp: int,
     replicas: int,
     *,
+    link: str,
     concurrency: int,
+    input_tokens: int,
+    output_tokens: int,
     **given: Any,
 ) -> SpeedPrediction:
     """``replicas`` equal instances behind the door share ``concurrency`` requests; throughput is their sum."""
@@ -217,7 +220,17 @@ def predict_replicas(
     out = []
     for count, share in parts:
         if count and share:
-            out.append((count, predict_speed(model, card, tp, concurrency=share, **given)))
+            one = predict_speed(
+                model,
+                card,
+                tp,
+                link=link,
+                concurrency=share,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                **given,
+            )
+            out.append((count, one))
     running = sum(n * p.concurrency for n, p in out)
     queued = sum(n * p.queued for n, p in out)
     first = out[0][1]

@@ -128,7 +128,7 @@ def test_there_is_enough_to_compare_with() -> None:
         content = load(path)
         for row in content["rows"]:
             per_release.setdefault(content["release"], set()).add(row["model"])
-            kinds |= {kind for kind, *_ in row["groups"]}
+            kinds |= {kind for kind, *_rest in row["groups"]}
     names = {p.name for p in MODELS.iterdir()}
     for release in ("0.26.0", "0.32.0"):
         missing = names - per_release[release]

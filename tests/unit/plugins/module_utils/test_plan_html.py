@@ -121,16 +121,16 @@ def test_bars_are_the_memory_of_each_card():
     p = made["prediction"]
     total = p["cuda_total_bytes"]
     for number in (0, 1):
-        bar = page.bars[number]
-        assert bar["label"].startswith(f"Card {number}: weights ")
+        card_bar = page.bars[number]
+        assert card_bar["label"].startswith(f"Card {number}: weights ")
         for kind, key in [
             ("weights", "weight_bytes_per_gpu"), ("kv", "kv_cache_bytes_per_gpu"),
             ("activations", "activation_bytes_per_gpu"), ("sampler", "persistent_bytes_per_gpu"),
             ("graphs", "cuda_graph_bytes_per_gpu"), ("other", "non_torch_bytes_per_gpu"),
         ]:  # fmt: skip
-            assert bar["parts"][kind][1] == pytest.approx(100 * p[key] / total, abs=0.002), kind
-        assert bar["limit"] == pytest.approx(100 * p["budget_bytes"] / total, abs=0.002)
-        assert sum(width for _x, width in bar["parts"].values()) == pytest.approx(100, abs=0.02)
+            assert card_bar["parts"][kind][1] == pytest.approx(100 * p[key] / total, abs=0.002), kind
+        assert card_bar["limit"] == pytest.approx(100 * p["budget_bytes"] / total, abs=0.002)
+        assert sum(width for _x, width in card_bar["parts"].values()) == pytest.approx(100, abs=0.02)
     candidates = [c for c in made["candidates"] if c["fits"]]
     assert len(page.bars) == 2 + len(candidates)
 
@@ -141,7 +141,7 @@ def test_cards_that_differ_have_bars_that_differ():
     assert small["parts"]["weights"] == large["parts"]["weights"]  # one scale for both
     assert large["parts"]["kv"][1] > 1.5 * small["parts"]["kv"][1]
     assert small["limit"] < large["limit"]
-    ends = [max(x + width for x, width in bar["parts"].values()) for bar in (large, small)]
+    ends = [max(x + width for x, width in card_bar["parts"].values()) for card_bar in (large, small)]
     assert ends[0] == pytest.approx(100, abs=0.02)
     assert ends[1] < 80
 
@@ -152,13 +152,13 @@ def test_memory_of_others_and_idle_cards():
     gpus[1]["processes"] = [{"pid": 7, "name": "python", "memory_bytes": 9 * GIB}]
     made = plan(gpus, gpu_ids=[0, 1])
     page = Page(render_page(made, gpus))
-    labels = [bar["label"] for bar in page.bars[:3]]
+    labels = [card_bar["label"] for card_bar in page.bars[:3]]
     assert "used by others 9.00 GiB" in labels[1]
     assert "used by others" not in labels[0]
     assert labels[2].startswith("Card 2: free ")
     assert "not used by this plan" in page.text
     ours = Page(render_page(plan(gpus, own_pids=[7]), gpus, own_pids=[7]))
-    assert not [bar for bar in ours.bars if "used by others" in bar["label"]]
+    assert not [card_bar for card_bar in ours.bars if "used by others" in card_bar["label"]]
 
 
 def test_what_does_not_fit_reaches_beyond_the_limit():
@@ -166,7 +166,9 @@ def test_what_does_not_fit_reaches_beyond_the_limit():
     page = Page(render_page(made, gpus))
     assert "Nothing fits" in page.text
     assert page.bars
-    beyond = [bar for bar in page.bars if max(x + w for x, w in bar["parts"].values()) > bar["limit"] + 1]
+    beyond = [
+        card_bar for card_bar in page.bars if max(x + w for x, w in card_bar["parts"].values()) > card_bar["limit"] + 1
+    ]
     assert beyond
     assert "Instances" not in page.text
 
