@@ -52,6 +52,10 @@ class PynvmlMissing(ProbeError):
     """NVML is there but the Python binding is not; the action plugin can bring it along."""
 
 
+class NoneListed(ProbeError):
+    """The driver works but lists no card, although the PCI bus has some: they may all have been lost."""
+
+
 # ---------------------------------------------------------------- what the PCI bus and the kernel say
 
 
@@ -171,8 +175,8 @@ def _init_error(nvml: Any, code: int, text: str, cards: Sequence[str], sysfs: st
     return ProbeError(f"NVML does not come up ({text}, code {code}): look at 'dmesg | grep NVRM', then reboot the host")
 
 
-def _none_listed(cards: Sequence[str]) -> ProbeError:
-    return ProbeError(
+def _none_listed(cards: Sequence[str]) -> NoneListed:
+    return NoneListed(
         f"{_where(cards)} but the NVIDIA driver lists none: look at 'dmesg | grep NVRM' (RTX 50 and later need the "
         "open kernel modules; old cards need an older branch; Xid 79 means the card fell off the bus)"
     )

@@ -12,6 +12,12 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._card_actions import (
+    DRAIN_AND_RESET,
+    NONE,
+    REBOOT,
+    worst_action,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml_links import (
     LinkEnds,
     pci_address,
@@ -72,16 +78,28 @@ class Reading:
     fabric_state: int = 0
     fails: list[str] = field(default_factory=list)
     warns: list[str] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+
+    def fail(self, reason: str, action: str) -> None:
+        self.fails.append(reason)
+        self.actions.append(action)
+
+    def warn(self, reason: str, action: str = NONE) -> None:
+        self.warns.append(reason)
+        self.actions.append(action)
 
     def finished(self) -> Gpu:
         verdict = "fail" if self.fails else "warn" if self.warns else "ok"
-        return replace(self.gpu, health={"verdict": verdict, "reasons": self.fails + self.warns})
+        health = {"verdict": verdict, "reasons": self.fails + self.warns, "action": worst_action(self.actions)}
+        return replace(self.gpu, health=health)
 
 
 def lost_card(index: int, reason: str) -> Reading:
     """A card NVML counts but cannot open: it keeps its index, so that the other cards keep theirs."""
     gpu = Gpu(index=index, uuid="", name="unknown", memory_total_bytes=0, memory_reserved_bytes=0, memory_free_bytes=0)
-    return Reading(gpu=gpu, fails=[reason])
+    reading = Reading(gpu=gpu)
+    reading.fail(reason, REBOOT)
+    return reading
 
 
 def read_card(nvml: Any, index: int, handle: Any, sysfs: str) -> Reading:
@@ -114,13 +132,14 @@ def read_card(nvml: Any, index: int, handle: Any, sysfs: str) -> Reading:
     reading.recovery_action = _recovery_action(ask, handle)
     reading.fabric_state = _fabric_state(ask, handle)
     if ask.lost:
-        reading.fails.append(LOST)
+        reading.fail(LOST, REBOOT)
     if ask.reset_required:
-        reading.fails.append(f"the GPU needs a reset: stop what uses it, then nvidia-smi --gpu-reset -i {index}")
+        text = f"the GPU needs a reset: stop what uses it, then nvidia-smi --gpu-reset -i {index}"
+        reading.fail(text, DRAIN_AND_RESET)
     if not total and not reading.fails:
-        reading.fails.append("NVML does not say how much memory the GPU has")
+        reading.fail("NVML does not say how much memory the GPU has", REBOOT)
     for name, text in sorted(ask.failed.items()):
-        reading.warns.append(f"{name} failed: {text}")
+        reading.warn(f"{name} failed: {text}")
     return reading
 
 

@@ -48,6 +48,7 @@ attributes:
 notes:
   - Run it as root, since NVML hides the processes and names of other users from an ordinary one.
 seealso:
+  - module: gpuserve.inference.gpu_health
   - module: gpuserve.inference.topology_plan
 """
 
@@ -149,8 +150,10 @@ gpus:
       description:
         - C(verdict) is V(ok), V(warn) or V(fail); C(reasons) says why and what to do. Do not serve from a card that
           fails.
+        - C(action) is the least that mends it, one of V(none), V(restart_application), V(drain_and_reset), V(reboot)
+          and V(replace).
       type: dict
-      sample: {"verdict": "ok", "reasons": []}
+      sample: {"verdict": "ok", "reasons": [], "action": "none"}
     nvlink:
       description:
         - Number of C(active) and C(inactive) NVLinks and their C(version). Empty for a card without NVLink.

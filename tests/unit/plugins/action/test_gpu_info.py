@@ -37,9 +37,12 @@ class Host:
         self.said = ""
 
     def gpu_info(self, source: Optional[str], *options: str, **environment: str) -> tuple[bool, dict[str, Any]]:
+        return self.run("gpu_info", source, *options, **environment)
+
+    def run(self, module: str, source: Optional[str], *options: str, **environment: str) -> tuple[bool, dict[str, Any]]:
         done = subprocess.run(
             [
-                sys.executable, "-m", "ansible.cli.adhoc", self.name, "-m", "gpuserve.inference.gpu_info",
+                sys.executable, "-m", "ansible.cli.adhoc", self.name, "-m", f"gpuserve.inference.{module}",
                 "-e", f"ansible_python_interpreter={self.python}", *options,
             ],
             env={
@@ -86,6 +89,14 @@ def test_host_without_pynvml_borrows_the_controllers(host: Host, options: tuple[
     assert (result["driver_version"], result["cuda_driver_version"]) == ("580.95.05", "13.0")
     assert isinstance(result["pci_cards"], list)
     assert host.remote_tmp.is_dir()  # what was lent went there
+    assert host.left_behind() == []
+
+
+def test_gpu_health_borrows_it_too(host: Host) -> None:
+    options = {"kernel_log": "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus."}
+    ok, result = host.run("gpu_health", "h200x2", "-a", json.dumps(options))
+    assert ok, result
+    assert [card["verdict"] for card in result["cards"]] == ["ok", "fail"]
     assert host.left_behind() == []
 
 

@@ -56,7 +56,7 @@ def test_host(fake_nvml: FakeNvml, name: str) -> None:
     assert [gpu["nvlink"] for gpu in gpus] == nvlinks
     assert len({gpu["uuid"] for gpu in gpus if gpu["uuid"].startswith("GPU-")}) == len(names)
     assert len({gpu["pci_bus_id"] for gpu in gpus}) == len(names)
-    assert [gpu["health"] for gpu in gpus] == [{"verdict": "ok", "reasons": []}] * len(names)
+    assert [gpu["health"] for gpu in gpus] == [{"verdict": "ok", "reasons": [], "action": "none"}] * len(names)
     assert (found["driver_version"], found["cuda_driver_version"]) == ("580.95.05", "13.0")
     assert found["warnings"] == []
 
@@ -102,7 +102,7 @@ def test_measured_h200(fake_nvml: FakeNvml) -> None:
             "remapped_rows": {"corrected": 0, "uncorrected": 0, "pending": False, "failure": False},
         },
         "processes": [],
-        "health": {"verdict": "ok", "reasons": []},
+        "health": {"verdict": "ok", "reasons": [], "action": "none"},
         "nvlink": SWITCHED,
     }
 

@@ -50,7 +50,7 @@ def test_verdict(fake_nvml: FakeNvml, tmp_path: Path, sign: str) -> None:
     lines, verdict, words = SIGNS[sign]
     found = fake_nvml.probe(changed_profile("h200x2", tmp_path, 1, lines))
     healthy, sick = found["gpus"]
-    assert healthy["health"] == {"verdict": "ok", "reasons": []}
+    assert healthy["health"] == {"verdict": "ok", "reasons": [], "action": "none"}
     assert sick["health"]["verdict"] == verdict
     assert words in " ".join(sick["health"]["reasons"])
     assert bool(sick["health"]["reasons"]) == (verdict != "ok")
@@ -153,7 +153,7 @@ def test_driver(fake_nvml: FakeNvml, tmp_path: Path, case: str) -> None:
         assert "error" not in found
         assert (found["gpus"], found["links"], found["warnings"]) == ([], [], [])
         return
-    assert found["type"] == "ProbeError"
+    assert found["type"] == ("NoneListed" if source == "none" else "ProbeError")
     assert "\n" not in found["error"]
     for word in words:
         assert word in found["error"]
