@@ -39,6 +39,16 @@ def stream(base, model, key):
     return {"pieces": len(times), "done": done, "spread_ms": round(1000 * (times[-1] - times[0]), 1)}
 
 
+def patient_stream(base, model, key, tries=4):
+    """On a machine that is busy elsewhere the engine may hand a whole answer over at once; a buffering door always does."""
+    for count in range(1, tries + 1):
+        seen = {**stream(base, model, key), "tries": count}
+        if seen["spread_ms"] > 100:
+            break
+        time.sleep(5)
+    return seen
+
+
 def finished(port):
     """Requests that an engine has finished, by its own counter."""
     text = request(f"http://127.0.0.1:{port}", "GET", "/metrics").read().decode()
@@ -62,7 +72,7 @@ def main():
             {
                 "models": [entry["id"] for entry in models["data"]],
                 "answers": answers,
-                "stream": stream(base, model, key),
+                "stream": patient_stream(base, model, key),
                 "served": {port: finished(port) - before[port] for port in engines},
                 "closed": {path: request(base, "GET", path, key=key).status for path in PATHS},
             }
