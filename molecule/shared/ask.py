@@ -40,7 +40,7 @@ def stream(base, model, key):
 
 
 def patient_stream(base, model, key, tries=4):
-    """On a machine that is busy elsewhere the engine may hand a whole answer over at once; a buffering door always does."""
+    """On a busy machine the engine may hand a whole answer over at once; a door that buffers always does."""
     for count in range(1, tries + 1):
         seen = {**stream(base, model, key), "tries": count}
         if seen["spread_ms"] > 100:
