@@ -45,6 +45,10 @@ options:
     description: Directory of a model that lies on the host.
     type: str
     default: ""
+  model_directory:
+    description: Directory that the model is served from, which need not be there yet.
+    type: str
+    default: ""
   gateway_listen:
     description: Where the gateway is to listen. Empty without a gateway.
     type: str

@@ -24,11 +24,10 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_formula 
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_json import read_json
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_kv import kv_layout
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest import MANIFEST
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme, scheme_of, total_bytes
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_towers import exact_towers, tower_parts
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
-
-MANIFEST = ".gpuserve-model.json"  # what model_fetch writes when a download is complete
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,15 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
-from ansible_collections.gpuserve.inference.plugins.module_utils._model import MANIFEST
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_hub import (
     HubModel,
     api_for,
@@ -27,11 +24,19 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_hub impo
     hub_module,
     is_pickle,
 )
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest import (
+    MANIFEST,
+    MIB,
+    Progress,
+    entries_of,
+    gentle_pool,
+    hash_file,
+    write_manifest,
+)
 
 WANTED = (".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken")
 SKIPPED_DIRS = frozenset({"original", "onnx", "openvino", "gguf", "metal", "runs", "checkpoints"})
 COMMIT = re.compile(r"[0-9a-f]{40}")
-MIB = 1024**2
 
 
 @dataclass
@@ -60,7 +65,7 @@ def read_manifest(directory: Path) -> Optional[dict[str, Any]]:
 
 
 def fetch_model(
-    model: HubModel, dest: str, *, allow_pickle: bool = False, check_mode: bool = False, workers: int = 8
+    model: HubModel, dest: str, *, allow_pickle: bool = False, check_mode: bool = False, workers: int = 8, log: str = ""
 ) -> Fetched:
     """The directory under ``dest`` that holds the model at that revision, downloaded where it is not there yet."""
     have = _have(model, dest)
@@ -81,13 +86,15 @@ def fetch_model(
     if manifest is not None and set(wanted) <= set(manifest["files"]):
         done.changed = False
         if manifest.get("requested") != model.revision and not check_mode:
-            _write_manifest(target, {**manifest, "requested": model.revision})  # the branch now means this commit
+            write_manifest(target, {**manifest, "requested": model.revision})  # the branch now means this commit
         return done
     _check_space(target, size, model)
     if check_mode:
         return done
     try:
         target.mkdir(parents=True, exist_ok=True)
+        progress = Progress(log, size, f"{target}: compared with the hub")
+        progress.say(f"{target}: downloading {len(wanted)} files, {size / 1e9:.1f} GB")
         with explained(model):
             hub_module().snapshot_download(
                 model.repo,
@@ -98,11 +105,14 @@ def fetch_model(
                 endpoint=model.endpoint,
                 max_workers=workers,
             )
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            sums = dict(zip(wanted, pool.map(lambda name: _verified(target, name, wanted[name]), wanted)))
+        with gentle_pool() as pool:
+            sums = dict(zip(wanted, pool.map(lambda name: _verified(target, name, wanted[name], progress), wanted)))
         shutil.rmtree(target / ".cache", ignore_errors=True)  # the downloader's notes for resuming
-        files = {name: {"size": (target / name).stat().st_size, "sha256": sums[name]} for name in sorted(wanted)}
-        _write_manifest(target, {"repo": model.repo, "revision": commit, "requested": model.revision, "files": files})
+        write_manifest(
+            target,
+            {"repo": model.repo, "revision": commit, "requested": model.revision, "files": entries_of(target, sums)},
+        )
+        progress.say(f"{target}: complete, {size / 1e9:.1f} GB in {len(sums)} files")
     except OSError as exc:
         if exc.errno is None:
             raise
@@ -173,32 +183,16 @@ def _check_space(target: Path, size: int, model: HubModel) -> None:
         )
 
 
-def _verified(target: Path, name: str, sibling: Any) -> str:
+def _verified(target: Path, name: str, sibling: Any, progress: Progress) -> str:
     """The file's sha256, after its content was compared with what the hub says of it."""
-    path = target / name
-    sha256 = hashlib.sha256()
-    blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)  # git's name for a small file
-    lfs = getattr(sibling, "lfs", None)
-    with path.open("rb") as handle:
-        for chunk in iter(lambda: handle.read(8 * MIB), b""):
-            sha256.update(chunk)
-            if lfs is None:
-                blob.update(chunk)
+    path, lfs = target / name, getattr(sibling, "lfs", None)
+    sha256, blob = hash_file(path, progress, name, blob=lfs is None)  # of a small file the hub has git's name for it
     expected = lfs.sha256 if lfs is not None else getattr(sibling, "blob_id", None)
-    found = sha256.hexdigest() if lfs is not None else blob.hexdigest()
+    found = blob if lfs is None else sha256
     if expected and expected != found:
         path.unlink()
         raise ModelError(f"{path}: damaged in transfer (checksum {found[:12]} instead of {expected[:12]}); run again")
-    return sha256.hexdigest()
-
-
-def _write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
-    partial = directory / (MANIFEST + ".part")
-    with partial.open("w", encoding="utf-8") as handle:
-        json.dump({"format": 1, **manifest}, handle, indent=1, sort_keys=True)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(directory / MANIFEST)
+    return sha256
 
 
 def hand_over(directory: Path, uid: int, gid: int, file_mode: int, dir_mode: int, check_mode: bool = False) -> bool:

@@ -26,6 +26,7 @@ class Wishes:
     engine_missing: bool = True  # the engine is not installed yet, and is to be
     engine_flavour: str = "cuda"
     model_path: str = ""  # of a model that lies on the host
+    model_directory: str = ""  # where the model is, or will be once it is downloaded
     gateway_listen: str = ""  # "[address:]port"; empty without a gateway
     python: str = "python3"  # interpreter for the engine; another than the host's own is the operator's business
     lock_header: str = ""  # first line of the lock file: which Pythons it is for
@@ -120,4 +121,7 @@ def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -
                 f"{state['blocked_at']}; "
                 "allow others to read it (chmod o+rX) or move the model"
             )
+    complaint = look.get("models", {}).get(wishes.model_directory, {}).get("complaint")
+    if complaint:
+        found.append(str(complaint))
     return found

@@ -35,6 +35,14 @@ options:
     type: list
     elements: path
     default: []
+  models:
+    description:
+      - Directories of models, whose names, sizes and times are compared with their record as
+        M(gpuserve.inference.model_verify) does. No model's file is read.
+      - May hold shell patterns.
+    type: list
+    elements: path
+    default: []
   commands:
     description: Names of programs to look for.
     type: list
@@ -107,6 +115,12 @@ host:
       description: For each directory that matches O(environments), what was written down when it was finished.
       type: dict
       returned: always
+    models:
+      description:
+        - For each directory that O(models) names, V(record), V(verified), V(problems), the first of them as
+          V(complaint), and V(touched), the files of which only their content can say whether they are the right ones.
+      type: dict
+      returned: always
     commands:
       description: For each of O(commands), its path or an empty string.
       type: dict
@@ -157,6 +171,7 @@ def main() -> None:
             "disks": paths,
             "paths": paths,
             "environments": paths,
+            "models": paths,
             "commands": {"type": "list", "elements": "str", "default": []},
             "libraries": {"type": "list", "elements": "str", "default": []},
             "plan_path": {"type": "path", "default": "/etc/gpuserve/plan.json"},
@@ -165,6 +180,10 @@ def main() -> None:
     )
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # nginx is there on Debian
     wanted = module.params
+    models = _host.model_reports(wanted["models"])
+    for report in models.values():
+        for warning in report["warnings"]:
+            module.warn(warning)
     module.exit_json(
         host={
             "os": _host.operating_system(),
@@ -181,6 +200,7 @@ def main() -> None:
             "disks": {path: _host.disk(path) for path in wanted["disks"]},
             "paths": {path: _host.path_state(path) for path in wanted["paths"]},
             "environments": _host.environment_markers(wanted["environments"]),
+            "models": models,
             "commands": {name: module.get_bin_path(name) or "" for name in wanted["commands"]},
             "libraries": {name: _host.library_loads(name) for name in wanted["libraries"]},
             "listeners": _host.listeners(),

@@ -17,8 +17,10 @@ description:
   - Each commit has its own directory, so a new revision never touches the files a running engine uses.
   - Weights, tokenizer and configuration are fetched, code is not. Weights that a repository holds twice come once.
   - An interrupted download is taken up where it stopped. Each file is compared with the hub's checksum, and a
-    manifest with the SHA-256 of every file is written last. A directory with a manifest is complete, and a later run
-    only checks that its files are there in the right size.
+    manifest with size, time and SHA-256 of every file is written last. A directory with a manifest is complete, and a
+    later run only checks that its files are there in the right size. M(gpuserve.inference.model_verify) compares more.
+  - Where the manifest C(.gpuserve-model.json) was removed, every file is compared with the hub's checksum again, and
+    what is missing or damaged is downloaded anew.
 requirements:
   - huggingface_hub on the host
 options:
@@ -78,11 +80,17 @@ options:
       - How many files are downloaded at a time.
     type: int
     default: 8
+  log:
+    description:
+      - File that is told when the download starts, when it is complete, and every ten seconds how much of it has been
+        compared with the hub's checksums.
+    type: path
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.no_diff
 seealso:
   - module: gpuserve.inference.model_info
+  - module: gpuserve.inference.model_verify
 """
 
 EXAMPLES = r"""
@@ -172,6 +180,7 @@ def main() -> None:
             "endpoint": {"type": "str"},
             "allow_pickle": {"type": "bool", "default": False},
             "workers": {"type": "int", "default": 8},
+            "log": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -183,7 +192,12 @@ def main() -> None:
             raise InputError(f"workers: {p['workers']} is too few; give 1 or more")
         hub = HubModel(p["repo"], p["revision"], None, p["token"], p["endpoint"], p["offline"])
         done = fetch_model(
-            hub, p["dest"], allow_pickle=p["allow_pickle"], check_mode=module.check_mode, workers=p["workers"]
+            hub,
+            p["dest"],
+            allow_pickle=p["allow_pickle"],
+            check_mode=module.check_mode,
+            workers=p["workers"],
+            log=p["log"] or "",
         )
         changed = done.changed
         if Path(done.path).is_dir():

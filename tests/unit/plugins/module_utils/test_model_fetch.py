@@ -20,6 +20,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import MANIFEST, read_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_fetch import Fetched, fetch_model, hand_over
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_hub import HubModel
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_verify import verify
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.model_files import LLAMA, safetensors
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.model_hub_server import Hub, Repo
 
@@ -40,6 +41,7 @@ KEPT = {
     "1_Pooling/config.json": b"{}",
     "2_Dense/model.safetensors": WEIGHTS,
 }
+WEIGHT_FILES = {name for name in KEPT if name.endswith(".safetensors")}
 LEFT = {
     "README.md": b"# x",
     "modeling_x.py": b"raise SystemExit",
@@ -86,8 +88,10 @@ def test_a_directory_for_each_commit(hub: Hub, tmp_path: Path) -> None:
     manifest = json.loads(found.pop(MANIFEST))
     assert found == KEPT
     assert (manifest["repo"], manifest["revision"], manifest["requested"]) == ("org/model", COMMIT, "main")
-    sums = {n: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in KEPT.items()}
-    assert manifest["files"] == sums
+    entries = manifest["files"]
+    times = {name: entry.pop("mtime_ns") for name, entry in entries.items()}
+    assert times == {name: Path(done.path, name).stat().st_mtime_ns for name in KEPT}
+    assert entries == {n: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in KEPT.items()}
     m = read_model(done.path)
     assert (m.name, m.revision) == ("org/model", COMMIT)
     for name in LEFT:
@@ -128,6 +132,36 @@ def test_a_new_commit_stands_beside_the_old_one(hub: Hub, tmp_path: Path) -> Non
     second = fetch(hub, tmp_path)
     assert (second.changed, Path(second.path).name) == (True, "org--model@decade000000")
     assert Path(first.path, MANIFEST).exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "2_Dense/model.safetensors"])
+def test_a_damaged_file_is_refused_and_the_remedy_brings_it_back(hub: Hub, tmp_path: Path, name: str) -> None:
+    directory = Path(fetch(hub, tmp_path).path)
+    assert verify(str(directory)).verified
+    assert verify(str(directory)).hashed_bytes == 0
+    path = directory / name
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(0, 0))
+    (refusal,) = verify(str(directory)).problems
+    assert refusal.startswith(f"{path}: is not the recorded file")
+    assert f"remove {directory / MANIFEST} and run again" in refusal
+    assert fetch(hub, tmp_path).changed is False  # size and name are right, so nothing is repaired unasked
+    (directory / MANIFEST).unlink()
+    hub.requests.clear()
+    assert fetch(hub, tmp_path).changed is True
+    assert path.read_bytes() == KEPT[name]
+    sent = {path for method, path, _range, count in hub.requests if count and path.endswith(".safetensors")}
+    assert {path.split("/resolve/")[1].split("/", 1)[1] for path in sent} == {name} & WEIGHT_FILES
+    assert verify(str(directory), "full").verified
+
+
+def test_the_log_of_a_download(hub: Hub, tmp_path: Path) -> None:
+    done = fetch(hub, tmp_path / "models", log=str(tmp_path / "log" / "models.log"))
+    first, last = (tmp_path / "log" / "models.log").read_text(encoding="utf-8").splitlines()
+    assert f"{done.path}: downloading {len(KEPT)} files" in first
+    assert f"{done.path}: complete" in last
 
 
 SPOILS = ["missing", "short", "no manifest", "garbage manifest"]

@@ -30,6 +30,12 @@ def _listener(port, process="python3", unit="", pid=77):
 WISHES = {"gateway_listen": "8000", "model_path": "/m"}
 
 GOOD = [
+    (
+        "an older revision of the model is damaged",
+        {"models": {"/models/a@1": {"complaint": "x is missing"}, "/models/a@2": {"complaint": ""}}},
+        {"model_directory": "/models/a@2"},
+    ),
+    ("the model is not there yet", {"models": {}}, {"model_directory": "/models/a@2"}),
     ("bare", {}, {}),
     ("our engine holds its port", _listener(8001, unit="vllm@gpu0.service"), {}),
     (
@@ -117,6 +123,12 @@ BAD = [
         {"paths": {"/m": {"exists": True, "readable_by_service": False, "blocked_at": "/root"}}},
         {},
         "the service user cannot read /m because of the permissions of /root",
+    ),
+    (
+        "model is not the recorded one",
+        {"models": {"/models/a@1": {"complaint": "/models/a@1/config.json: is missing; put it back"}}},
+        {"model_directory": "/models/a@1"},
+        "/models/a@1/config.json: is missing; put it back",
     ),
 ]
 
