@@ -311,7 +311,7 @@ def test_check_mode_writes_no_record(model: Path) -> None:
 
 
 NO_MODELS: dict[str, Callable[[Path], Any]] = {
-    "does not exist": lambda m: shutil.rmtree(m),
+    "does not exist": shutil.rmtree,
     "is not a directory": lambda m: (shutil.rmtree(m), m.write_bytes(b"")),
     "holds no config.json": lambda m: (m / "config.json").unlink(),
 }
