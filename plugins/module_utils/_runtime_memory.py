@@ -5,8 +5,9 @@
 # This module is PRIVATE to the collection.
 """What vLLM takes beside weights and KV cache: activations, sampler, buffers, graphs. vLLM profiles these at its start.
 
-The laws were read from the peaks that vLLM 0.26.0 reported on an H200 (tests/truth/memory). They describe a first start: while torch.compile works, Inductor times kernels on copies of
-their inputs, and the largest of those is the embedding table. A start from the compile cache may find more room.
+The laws were read from the peaks that vLLM 0.26.0 reported on an H200 (tests/truth/memory). They describe a first
+start: while torch.compile works, Inductor times kernels on copies of their inputs, and the largest of those is the
+embedding table. A start from the compile cache may find more room.
 """
 
 from __future__ import annotations
