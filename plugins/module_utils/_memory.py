@@ -169,10 +169,11 @@ def rank_memory(
     kv: Optional[KvPlan] = None,
 ) -> RankMemory:
     """``kv`` where the caller knows more of the cache (card, flags) than its dtype."""
+    capability, weights_off = _capability(compute_capability), weight_margin(model)
     return RankMemory(
         cuda_total=cuda_total,
         utilization=utilization,
-        weights=_weights(model, tp, max_num_batched_tokens, _capability(compute_capability), release.minor),
+        weights=_weights(model, tp, max_num_batched_tokens, capability, release.minor),
         runtime=runtime_memory(
             model,
             release,
@@ -181,14 +182,14 @@ def rank_memory(
             max_num_batched_tokens=max_num_batched_tokens,
             max_model_len=max_model_len,
             enforce_eager=enforce_eager,
-            generation=_capability(compute_capability)[0],
+            generation=capability[0],
         ),
         kv=kv
         or kv_plan(model, tp, release, kv_cache_dtype, max_num_batched_tokens, compute_capability=compute_capability),
         margin_percent=margin_percent(model, release),
         unsure=_unsure(model) + (0.0 if release.measured else UNSURE_RELEASE),
         unsure_graphs=0.0 if release.measured else UNSURE_GRAPHS,
-        unsure_weights=WEIGHTS_UNSURE if weight_margin(model) <= 0.01 else weight_margin(model),
+        unsure_weights=WEIGHTS_UNSURE if weights_off <= 0.01 else weights_off,
     )
 
 

@@ -50,12 +50,8 @@ def whole_config(model: Model) -> dict[str, Any]:
     return {**model.config, **model.outer_config}
 
 
-def model_parts(model: Model, f: Fields) -> list[Part]:
-    return list(_model_parts(model))
-
-
 @per_model
-def _model_parts(model: Model) -> tuple[Part, ...]:
+def model_parts(model: Model) -> tuple[Part, ...]:
     f = model_fields(model)
     listed = list(parts(f, model.tie_word_embeddings))
     if model.multimodal:

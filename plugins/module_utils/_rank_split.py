@@ -8,13 +8,12 @@
 from __future__ import annotations
 
 import math
-from typing import Optional
+from typing import Iterable, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_layout
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_parts import COLUMN, HEADS, ROW, Part
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_quant import Scheme
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_parts import (
-    model_fields,
     model_parts,
     scheme_for,
 )
@@ -47,7 +46,7 @@ def split_problem(model: Model, tp: int, release: Optional[Release] = None) -> O
             continue
         if size % tp:
             return f"{what} {size} cannot be divided by {tp}"
-    listed = model_parts(model, model_fields(model))
+    listed = model_parts(model)
     return _uneven(listed, tp) or _quantized_problem(
         listed, scheme_for(model), tp, model.quantization or "quantization"
     )
@@ -59,7 +58,7 @@ def _act_order(model: Model) -> bool:
     return gptq and quant.get("desc_act") is True and quant.get("group_size") != -1
 
 
-def _uneven(listed: list[Part], tp: int) -> Optional[str]:
+def _uneven(listed: Iterable[Part], tp: int) -> Optional[str]:
     """Whatever vLLM divides must come out even (``divide`` of distributed/utils.py)."""
     for part in listed:
         size = part.cols if part.shard == ROW or part.rows == 1 else part.rows
@@ -70,7 +69,7 @@ def _uneven(listed: list[Part], tp: int) -> Optional[str]:
     return None
 
 
-def _quantized_problem(listed: list[Part], scheme: Optional[Scheme], tp: int, method: str) -> Optional[str]:
+def _quantized_problem(listed: Iterable[Part], scheme: Optional[Scheme], tp: int, method: str) -> Optional[str]:
     """Blocks of FP8 (quantization/utils/fp8_utils.py), groups of AWQ, GPTQ and their kin (kernels/linear)."""
     if scheme is None or not (scheme.block[0] or scheme.group > 0):
         return None

@@ -109,7 +109,7 @@ def loaded(
     f = model_fields(model)
     element, scheme = model.element_bytes, scheme_for(model)
     minor = release.minor if release else NEWEST
-    listed = [p for p in model_parts(model, f) if not p.before or minor < p.before]
+    listed = [p for p in model_parts(model) if not p.before or minor < p.before]
     whole = model.architecture in WITHOUT_TENSOR_PARALLEL_PLAN
     listed = [replace(p, shard=COPY) if minor < p.copied_before or (whole and p.shard != VOCAB) else p for p in listed]
     sizes = rank_sizes(listed, tp, element, scheme, capability)
