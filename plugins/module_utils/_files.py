@@ -11,6 +11,7 @@ import glob
 import grp
 import os
 import pwd
+import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -150,6 +151,19 @@ def _complaint(out: str, err: str) -> str:
     lines = [line.strip() for line in (err + "\n" + out).splitlines() if line.strip()]
     marked = [line for line in lines if "[emerg]" in line or "error" in line.lower()]
     return (marked or lines or ["it said nothing"])[0]
+
+
+def make_keys(paths: list[str], check: bool = False) -> list[Change]:
+    """A random key (256 bits, url-safe base64) in each file that is missing or empty; what is there stays."""
+    changes = []
+    for path in paths:
+        old = _state(path)
+        if old is not None and old.content.strip():
+            continue
+        changes.append(Change(path, "create", "", "(hidden)\n"))
+        if not check:
+            _write(path, _State(f"{secrets.token_urlsafe(32)}\n".encode(), 0o600, 0, 0))
+    return changes
 
 
 def remove_trees(absent: list[str], tidy: list[str], check: bool = False) -> list[Change]:

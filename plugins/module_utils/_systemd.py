@@ -30,14 +30,14 @@ def show(run: Run, unit: str, *properties: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
-def start_or_reload(run: Run, unit: str, changed: bool, check: bool = False) -> str:
-    """Bring a unit up and enabled; reload it where it ran already and ``changed``. Returns what was done."""
+def start_or_reload(run: Run, unit: str, changed: bool, check: bool = False, order: str = "reload") -> str:
+    """Bring a unit up and enabled; ``order`` it where it ran already and ``changed``. Returns what was done."""
     state = show(run, unit, "ActiveState", "UnitFileState")
     action = ""
     if state.get("ActiveState") not in ("active", "reloading"):
         action = "start"
     elif changed:
-        action = "reload"
+        action = order
     if not check:
         if state.get("UnitFileState") not in ("enabled", "static", "alias"):
             systemctl(run, "enable", "--quiet", unit)

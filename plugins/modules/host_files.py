@@ -64,6 +64,13 @@ options:
     type: list
     elements: path
     default: []
+  keys:
+    description:
+      - Files that hold a random key, 43 letters, digits, C(-) and C(_) on one line, readable by root alone.
+      - Made where they are missing, otherwise never changed, and never shown. A key so made does not leave the host.
+    type: list
+    elements: path
+    default: []
   validate:
     description: Command that must succeed once the files are written.
     type: list
@@ -77,6 +84,12 @@ options:
     description:
       - A unit that uses the files. It is enabled and started where it is not, and reloaded when a file changed.
     type: str
+  timers:
+    description:
+      - Timer units. Each is enabled and started where it is not, and restarted when a file changed.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -110,6 +123,10 @@ unit_action:
   description: What was done to O(unit), V(start), V(reload), or empty.
   returned: always
   type: str
+timers:
+  description: What was done to each of O(timers) that was not as wanted, V(start) or V(restart).
+  returned: always
+  type: dict
 """
 
 import os
@@ -117,7 +134,12 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _systemd
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files, remove_trees
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
+    WantedFile,
+    apply_files,
+    make_keys,
+    remove_trees,
+)
 
 
 def _wanted(entry: dict, secrets: dict) -> WantedFile:
@@ -151,9 +173,11 @@ def main() -> None:
             "purge": {"type": "list", "elements": "str", "default": []},
             "absent": {"type": "list", "elements": "path", "default": []},
             "tidy": {"type": "list", "elements": "path", "default": []},
+            "keys": {"type": "list", "elements": "path", "default": [], "no_log": False},
             "validate": {"type": "list", "elements": "str", "default": []},
             "daemon_reload": {"type": "bool", "default": False},
             "unit": {"type": "str"},
+            "timers": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -161,7 +185,8 @@ def main() -> None:
     params = module.params
     run = module.run_command
     try:
-        changes = apply_files(
+        keys = make_keys(params["keys"], check=module.check_mode)
+        changes = keys + apply_files(
             [_wanted(entry, params["secrets"]) for entry in params["files"]],
             params["purge"],
             run,
@@ -174,12 +199,19 @@ def main() -> None:
         action = ""
         if params["unit"]:
             action = _systemd.start_or_reload(run, params["unit"], bool(changes), check=module.check_mode)
+        timers = {
+            timer: done
+            for timer in params["timers"]
+            for done in [_systemd.start_or_reload(run, timer, bool(changes), check=module.check_mode, order="restart")]
+            if done
+        }
     except GpuserveError as exc:
         module.fail_json(msg=str(exc))
     result = {
-        "changed": bool(changes or action),
+        "changed": bool(changes or action or timers),
         "files": [{"path": change.path, "action": change.action} for change in changes],
         "unit_action": action,
+        "timers": timers,
     }
     if module._diff:
         result["diff"] = [

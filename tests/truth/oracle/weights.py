@@ -66,6 +66,7 @@ def build(config_dir: str, tp: int) -> tuple[dict[str, Any], torch.nn.Module]:
 
     with contextlib.suppress(Exception):  # DeepGEMM's product, called to unpack MLA's matrices
         torch.library.register_fake("vllm::fp8_gemm_nt_op", lambda *a, **k: None)
+
     # would look into the weight files which layers are quantized: here all of them
     def all_of_them(config: Any, *args: Any, **kwargs: Any) -> None:
         if hasattr(config, "modules_in_block_to_quantize") and not config.modules_in_block_to_quantize:

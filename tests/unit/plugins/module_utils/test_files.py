@@ -8,7 +8,12 @@ import os
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile, apply_files, remove_trees
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
+    WantedFile,
+    apply_files,
+    make_keys,
+    remove_trees,
+)
 
 
 def accepts(command):
@@ -137,3 +142,17 @@ def test_a_mount_point_is_emptied_but_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(mount))
     remove_trees([str(mount)], [str(mount)])
     assert os.listdir(tmp_path) == ["cache"] and os.listdir(mount) == []
+
+
+def test_a_key_is_made_once_and_for_root_alone(tmp_path):
+    path = tmp_path / "etc" / "engine.key"
+    assert [change.action for change in make_keys([str(path)], check=True)] == ["create"]
+    assert not path.exists()
+    (change,) = make_keys([str(path)])
+    key = path.read_text().strip()
+    assert len(key) == 43 and key not in repr(change)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert make_keys([str(path)]) == []
+    assert path.read_text().strip() == key
+    path.write_text("\n")  # an empty key would open the door
+    assert len(make_keys([str(path)])) == 1
