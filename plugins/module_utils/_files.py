@@ -94,6 +94,11 @@ def _write(path: str, state: _State) -> None:
     os.replace(temporary, path)
 
 
+def write_text(path: str, text: str, mode: int = 0o644) -> None:
+    """Put a file of this user in place in one step, its directory made as needed."""
+    _write(path, _State(text.encode(), mode, os.geteuid(), os.getegid()))
+
+
 def apply_files(
     wanted: list[WantedFile],
     purge: list[str],
