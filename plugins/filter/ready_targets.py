@@ -21,6 +21,10 @@ options:
     description: Where the gateway listens, as port or as address and port. Empty leaves it out.
     type: str
     default: ""
+  door_tls:
+    description: Whether the gateway speaks TLS.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -41,8 +45,8 @@ from typing import Any
 from ansible_collections.gpuserve.inference.plugins.module_utils import _instances
 
 
-def ready_targets(plan: dict[str, Any], door: str = "") -> list[dict[str, Any]]:
-    return _instances.ready_targets(plan, door)
+def ready_targets(plan: dict[str, Any], door: str = "", door_tls: bool = False) -> list[dict[str, Any]]:
+    return _instances.ready_targets(plan, door, door_tls)
 
 
 class FilterModule:

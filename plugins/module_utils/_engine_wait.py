@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_log, _engine_unit, _host
+from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_keys, _engine_log, _engine_unit, _host
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import (
     EngineClient,
     NoAnswer,
@@ -40,6 +40,7 @@ class Target:
     scheme: str = "http"
     verify: bool = True
     gateway: bool = False  # the balancer before the engines: it has models and answers, but no health of its own
+    key_file: str = ""  # holds the key that it asks for; where the file is missing it asks for none
     expected: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -74,6 +75,7 @@ def targets_from(rows: Sequence[Mapping[str, Any]]) -> list[Target]:
                 str(row.get("scheme") or "http"),
                 bool(row.get("validate_certs", True)),
                 bool(row.get("gateway")),
+                str(row.get("api_key_file") or ""),
                 row.get("expected") or {},
             )
         )
@@ -146,7 +148,8 @@ class _Watch:
         self._host = host
         self._prompt = prompt
         self._patience = patience
-        self._client = EngineClient(target.address, api_key, patience.request, target.verify)
+        key = _engine_keys.optional_key(target.key_file) or api_key
+        self._client = EngineClient(target.address, key, patience.request, target.verify)
         self._first_restarts: Optional[int] = None
         self._crashes = 0
         self._crash = ""  # what the last crash was, should it not be the end yet

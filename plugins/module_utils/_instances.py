@@ -12,6 +12,7 @@ import json
 import re
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._engine_keys import CLIENTS, ENGINE_KEY
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._preflight import parse_listen
 from ansible_collections.gpuserve.inference.plugins.module_utils._units import DIGEST_VARIABLE, unit_name
@@ -89,7 +90,7 @@ def instance_files(
     }
 
 
-def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any]]:
+def ready_targets(plan: Mapping[str, Any], door: str = "", door_tls: bool = False) -> list[dict[str, Any]]:
     """What vllm_ready has to ask of a plan's instances, and of the gateway where ``door`` says where it listens."""
     tasks = plan.get("model", {}).get("tasks") or ["generate"]
     prediction = plan.get("prediction", {})
@@ -104,6 +105,7 @@ def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any
             "host": reachable(instance.get("host") or ""),
             "port": instance["port"],
             "unit": unit_name(instance["name"]),
+            "api_key_file": ENGINE_KEY,
             "expected": expected,
         }
         for instance in plan["instances"]
@@ -111,7 +113,10 @@ def ready_targets(plan: Mapping[str, Any], door: str = "") -> list[dict[str, Any
     listen = parse_listen(door) if door else None
     if listen:
         # the gateway forwards neither /health nor /metrics
-        targets.append({**common, "name": "gateway", "host": reachable(listen[0]), "port": listen[1], "gateway": True})
+        entry = {**common, "name": "gateway", "host": reachable(listen[0]), "port": listen[1], "gateway": True}
+        if door_tls:  # asked on the host itself, by an address that no certificate names
+            entry.update(scheme="https", validate_certs=False)
+        targets.append({**entry, "api_key_file": CLIENTS})
     return targets
 
 

@@ -79,6 +79,12 @@ options:
           - Its health route and its metrics are then left alone, and only the model and the answer are asked for.
         type: bool
         default: false
+      api_key_file:
+        description:
+          - File on the host with the key that this instance asks for. Goes before O(api_key) and O(api_key_file).
+          - Its first line that is no comment is read; where that has several words, the second one is the key, as in
+            the clients file of the gateway. A file that is not there means that no key is asked for.
+        type: path
       expected:
         description: What the plan predicted for the instance.
         type: dict
@@ -115,7 +121,7 @@ options:
     description: Key that the engines ask for, where they ask for one.
     type: str
   api_key_file:
-    description: File on the host with that key in its first line.
+    description: File on the host with that key in its first line that is no comment.
     type: path
   prompt:
     description: The text of the test request.
@@ -246,19 +252,8 @@ instances:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_wait
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
-
-
-def read_key(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            key = handle.readline().strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"api_key_file {path} cannot be read: {exc}") from exc
-    if not key:
-        raise InputError(f"api_key_file {path} has no key in its first line")
-    return key
+from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_keys, _engine_wait
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 
 
 def main() -> None:
@@ -279,6 +274,7 @@ def main() -> None:
                     "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},
                     "validate_certs": {"type": "bool", "default": True},
                     "gateway": {"type": "bool", "default": False},
+                    "api_key_file": {"type": "path", "no_log": False},
                     "expected": {
                         "type": "dict",
                         "options": {
@@ -317,7 +313,7 @@ def main() -> None:
                 answer=wanted["answer_timeout"],
                 restart_limit=wanted["restart_limit"],
             ),
-            api_key=read_key(wanted["api_key_file"]) if wanted["api_key_file"] else wanted["api_key"],
+            api_key=_engine_keys.first_key(wanted["api_key_file"]) if wanted["api_key_file"] else wanted["api_key"],
             prompt=wanted["prompt"],
             once=module.check_mode,
             progress=module.log,

@@ -125,3 +125,10 @@ def test_a_rehearsal_expects_what_the_processor_holds():
 def test_the_door_is_asked_too(door, where):
     found = [(t["host"], t["port"]) for t in _instances.ready_targets(PLAN, door) if t.get("gateway")]
     assert found == ([where] if where else [])
+
+
+def test_each_target_names_the_file_with_its_key():
+    targets = _instances.ready_targets(PLAN, "8000", door_tls=True)
+    assert [t["api_key_file"] for t in targets] == ["/etc/gpuserve/engine.key"] * 2 + ["/etc/gpuserve/gateway/clients"]
+    assert (targets[-1]["scheme"], targets[-1]["validate_certs"]) == ("https", False)
+    assert "scheme" not in _instances.ready_targets(PLAN, "8000")[-1]

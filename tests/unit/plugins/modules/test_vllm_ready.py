@@ -85,3 +85,16 @@ def test_bad_input(args, text):
     assert said["failed"]
     assert text in said["msg"]
     assert "\n" not in said["msg"]
+
+
+def test_each_instance_may_have_a_key_file_of_its_own(engine, tmp_path):
+    clients = tmp_path / "clients"
+    clients.write_text("# a comment\n\nalice  sesame-1  given\nbob  sesame-2  made\n", encoding="utf-8")
+    (tmp_path / "empty").write_text("# nobody yet\n", encoding="utf-8")
+    engine.start()
+    for name, auth in ((str(clients), "Bearer sesame-1"), (str(tmp_path / "none"), ""), (str(tmp_path / "empty"), "")):
+        engine.seen.clear()
+        said = call(vllm_ready, {"instances": [one(engine, api_key_file=name)]})
+        assert said["ready"]
+        assert {seen or "" for _path, _body, seen in engine.seen} == {auth}
+        assert "sesame" not in str(said)
