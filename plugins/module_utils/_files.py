@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 
 @dataclass(frozen=True)

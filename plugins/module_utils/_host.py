@@ -13,13 +13,13 @@ import json
 import os
 import re
 import shutil
-from typing import Any, Callable, Iterable, Optional
+from typing import Any, Iterable, Optional
 
+from ansible_collections.gpuserve.inference.plugins.module_utils import _run
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_verify import look_at
 
-# (argv) -> (exit status, stdout, stderr); AnsibleModule.run_command has this shape
-Run = Callable[[list[str]], tuple[int, str, str]]
+Run = _run.Run
 
 MARKER = ".gpuserve.json"  # written last into every environment the collection builds
 

@@ -12,7 +12,7 @@ import re
 import shutil
 from typing import Callable
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import show, systemctl
 
 UNIT = "nginx.service"

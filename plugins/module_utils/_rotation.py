@@ -23,8 +23,8 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequenc
 from ansible_collections.gpuserve.inference.plugins.module_utils import _nginx
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import write_text
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 BY = ("operator", "roll", "watch", "health")
 UNTIL_BOOT = ("watch", "health")  # what they saw may have been mended by the boot, and they look again

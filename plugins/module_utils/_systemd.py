@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 
 def systemctl(run: Run, *words: str) -> str:

@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import daemon_reload, show, systemctl
 
 DIGEST_VARIABLE = "GPUSERVE_DIGEST"  # in every instance's environment: tells what a running process was started with

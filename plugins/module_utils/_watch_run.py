@@ -1,0 +1,151 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""The watch of this host's replicas: what gpuserve-watch.timer starts every few seconds. No Ansible here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from typing import Any, Callable, Mapping, Sequence
+
+from ansible_collections.gpuserve.inference.plugins.module_utils import _watch
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import write_text
+from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
+from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import systemctl
+from ansible_collections.gpuserve.inference.plugins.module_utils._watch_look import Looker
+from ansible_collections.gpuserve.inference.plugins.module_utils._watch_settings import Settings, read_settings
+
+NOTICE, WARNING, ERROR = 5, 4, 3  # syslog(3): the journal takes them from the start of a line
+
+LONGEST = 60.0  # seconds that one run goes on looking while a replica is under suspicion
+_PAUSE = 1.0
+_LEVELS = {_watch.OUT: WARNING, _watch.BACK: NOTICE, _watch.KILL: WARNING, _watch.SAY: WARNING}
+_WORDS = {
+    _watch.OUT: "out of rotation: ",
+    _watch.BACK: "back in rotation: ",
+    _watch.KILL: "killed, to be started again: ",
+}
+
+
+def say(level: int, text: str) -> None:
+    print(f"<{level}>{text}", flush=True)
+
+
+# ---------------------------------------------------------------- what is kept between two runs
+
+
+def load(path: str) -> dict[str, _watch.Memory]:
+    """Memories by name; none where the file cannot be used: then each replica has to answer once again."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return {str(name): _memory(row) for name, row in json.load(handle).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _memory(row: Mapping[str, Any]) -> _watch.Memory:
+    cpu = {int(pid): float(used) for pid, used in row["cpu"].items()}
+    return _watch.Memory(**{**row, "counters": tuple(row["counters"]), "cpu": cpu})
+
+
+def save(path: str, memories: Mapping[str, _watch.Memory]) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    write_text(path, json.dumps({name: asdict(memory) for name, memory in memories.items()}))
+
+
+# ---------------------------------------------------------------- one run
+
+
+class Watch:
+    """``look`` gives what is seen now, ``rotation`` and ``run`` are what acts."""
+
+    def __init__(
+        self,
+        look: Callable[[], Sequence[_watch.Seen]],
+        rotation: Rotation,
+        run: Run,
+        state: str,
+        limits: _watch.Limits,
+        tell: Callable[[int, str], None] = say,
+    ) -> None:
+        self._look = look
+        self._rotation = rotation
+        self._run = run
+        self._state = state
+        self._limits = limits
+        self._tell = tell
+
+    def once(self) -> bool:
+        """Look, decide, act. Whether a replica is under suspicion, so that the next look should come soon."""
+        if not os.path.exists(self._state):  # the first run since the boot: nginx may have older marks yet
+            self._act(self._rotation.sync)
+        looks = self._look()
+        memories, acts = _watch.decide(looks, load(self._state), self._marks(), self._limits)
+        save(self._state, memories)
+        for act in acts:
+            self._do(act)
+        gone = [name for name, by in self._marks().items() if _watch.WATCH in by and name not in memories]
+        if gone:
+            self._act(lambda: self._rotation.put_back(gone, _watch.WATCH))
+        return any(_watch.suspect(seen, memories[seen.name]) for seen in looks)
+
+    def _marks(self) -> dict[str, list[str]]:
+        marks: dict[str, list[str]] = {}
+        for mark in self._rotation.look().marks:
+            marks.setdefault(mark.name, []).append(mark.by)
+        return marks
+
+    def _do(self, act: _watch.Act) -> None:
+        done = True
+        if act.kind == _watch.BACK:
+            done = self._act(lambda: self._rotation.put_back([act.name], _watch.WATCH))
+        elif act.kind in (_watch.OUT, _watch.KILL):
+            if any(by != _watch.WATCH for by in self._marks().get(act.name, ())):
+                return  # whoever took it out meanwhile is at work on it
+            if act.kind == _watch.OUT:
+                done = self._act(lambda: self._rotation.take_out([act.name], _watch.WATCH, act.reason))
+            else:
+                # all of its processes at once, as a stopped one hears nothing else; Restart= starts it again
+                done = self._act(lambda: systemctl(self._run, "kill", "--signal=SIGKILL", f"vllm@{act.name}.service"))
+        if done:
+            self._tell(_LEVELS[act.kind], f"{act.name}: {_WORDS.get(act.kind, '')}{act.reason}")
+
+    def _act(self, what: Callable[[], object]) -> bool:
+        try:
+            what()
+        except (GpuserveError, OSError) as exc:
+            self._tell(ERROR, str(exc))
+            return False
+        return True
+
+
+def watch(settings: Settings, etc: str = "/etc/gpuserve", run_dir: str = "/run/gpuserve") -> None:
+    """One run of the timer. It lasts while a replica is silent, so that seconds count and not the timer's beat."""
+    limits = _watch.Limits(settings.out_after, settings.restart_after, settings.busy_after, settings.start_after)
+    looker = Looker(local_run, time.monotonic, etc, answer=settings.answer_timeout)
+    rotation = Rotation(local_run, etc, run_dir=run_dir)
+    keeper = Watch(looker.look, rotation, local_run, f"{run_dir}/watch/state.json", limits)
+    began = time.monotonic()
+    while keeper.once() and time.monotonic() - began < LONGEST:
+        time.sleep(_PAUSE)
+
+
+def main() -> int:
+    try:
+        watch(read_settings("/etc/gpuserve/watch.json"))
+    except (GpuserveError, OSError) as exc:
+        say(ERROR, str(exc))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
