@@ -6,11 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: instance_files
-short_description: The files and units of a plan
+short_description: A plan as a release of files
 version_added: 0.1.0
 author: gpuserve contributors (@gpuserve)
 description:
-  - Turns a plan into what M(gpuserve.inference.host_files) and M(gpuserve.inference.vllm_units) take.
+  - Turns a plan into what M(gpuserve.inference.host_files) and M(gpuserve.inference.vllm_release) take.
+  - All its files lie in one directory, which is named after their contents.
 positional: _input
 options:
   _input:
@@ -44,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: V(files), V(secrets), V(purge), V(units) and V(targets).
+  description: V(release), the name of the release, V(files), V(secrets), V(instances) and V(targets).
   type: dict
 """
 

@@ -23,7 +23,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 @dataclass(frozen=True)
 class WantedFile:
-    """One file to hold. ``secret`` keeps its content out of diffs."""
+    """One file to hold. ``secret`` keeps its content out of diffs. ``replaces``: whose part it takes."""
 
     path: str
     content: str
@@ -31,6 +31,7 @@ class WantedFile:
     owner: str = "root"
     group: str = "root"
     secret: bool = False
+    replaces: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def apply_files(
             continue
         action = "create" if old is None else ("mode" if old.content == new.content else "update")
         before[item.path], after[item.path] = old, new
-        changes.append(Change(item.path, action, _was(old, item.secret), _shown(new, item.secret)))
+        former = _state(item.replaces) if old is None and item.replaces else old
+        changes.append(Change(item.path, action, _was(former, item.secret), _shown(new, item.secret)))
     for path in sorted({found for pattern in purge for found in glob.glob(pattern)} - set(paths)):
         old = _state(path)
         before[path], after[path] = old, None

@@ -19,7 +19,6 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._units import D
 
 CONFIG_DIR = "/etc/gpuserve"
 UNIT_PATH = "/etc/systemd/system/vllm@.service"
-PURGE = (f"{CONFIG_DIR}/instances/*.env", f"{CONFIG_DIR}/instances/*.args")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -52,42 +51,65 @@ def instance_files(
     environment: Mapping[str, str],
     unit: str,
 ) -> dict[str, Any]:
-    """``files`` and ``secrets`` of host_files, its ``purge``, ``units`` of vllm_units and ``targets`` of vllm_ready.
+    """A release: its id as ``release``, ``files`` and ``secrets`` of host_files, ``instances`` and ``targets``.
 
-    ``command`` starts vLLM's command line program, ``environment`` is laid over the plan's own. The digest covers all
-    that decides how the process runs: its words, its environment and the unit.
+    ``command`` starts vLLM's command line program, ``environment`` is laid over the plan's own. An instance's digest
+    covers all that decides how its process runs: its words, its environment and the unit. The id covers the plan too.
     """
-    files = [
-        {"path": UNIT_PATH, "content": unit, "mode": "0644"},
-        {
-            "path": f"{CONFIG_DIR}/plan.json",
-            "content": json.dumps(plan, indent=2, sort_keys=True) + "\n",
-            "mode": "0644",
-        },
-    ]
-    units = []
-    secrets: dict[str, str] = {}
+    texts = {"plan.json": json.dumps(plan, indent=2, sort_keys=True) + "\n", "vllm@.service": unit}
+    instances = []
     for instance in plan["instances"]:
+        name = instance["name"]
         arguments = argument_text([*command, "serve", model_path, *instance["args"]])
-        variables = {**instance["env"], **environment}
-        body = environment_text(variables)
+        body = environment_text({**instance["env"], **environment})
         digest = hashlib.sha256("\0".join((unit, arguments, body)).encode()).hexdigest()
-        base = f"{CONFIG_DIR}/instances/{instance['name']}"
-        files.append({"path": f"{base}.args", "content": arguments, "mode": "0644"})
-        text = f'{body}{DIGEST_VARIABLE}="{digest}"\n'
-        files.append({"path": f"{base}.env", "mode": "0600"})
-        if environment:  # a variable of the operator's may hold a secret; systemd reads the file as root
-            secrets[f"{base}.env"] = text
+        texts[f"{name}.args"] = arguments
+        texts[f"{name}.env"] = f'{body}{DIGEST_VARIABLE}="{digest}"\n'
+        instances.append(
+            {
+                "name": name,
+                "digest": digest,
+                "gpus": list(instance.get("gpus") or []),
+                "host": instance.get("host") or "",
+                "port": instance["port"],
+            }
+        )
+    release = release_id(texts)
+    targets = ready_targets(plan)
+    record = {
+        "id": release,
+        "instances": instances,
+        "targets": targets,
+        "command": list(command),
+        "model_path": model_path,
+    }
+    # the record comes last: a release that has it is whole
+    texts["release.json"] = json.dumps(record, indent=2, sort_keys=True) + "\n"
+    files: list[dict[str, Any]] = []
+    secrets: dict[str, str] = {}
+    for name, text in texts.items():
+        path = f"{CONFIG_DIR}/releases/{release}/{name}"
+        files.append({"path": path, "mode": "0600" if name.endswith(".env") else "0644"})
+        if name.endswith(".env") and environment:  # a variable of the operator's may hold a secret; systemd reads it
+            secrets[path] = text
         else:
             files[-1]["content"] = text
-        units.append({"name": instance["name"], "digest": digest})
-    return {
-        "files": files,
-        "secrets": secrets,
-        "units": units,
-        "purge": list(PURGE),
-        "targets": ready_targets(plan),
-    }
+        if name != "release.json":
+            files[-1]["replaces"] = _in_use(name)
+    return {"release": release, "files": files, "secrets": secrets, "instances": instances, "targets": targets}
+
+
+def release_id(texts: Mapping[str, str]) -> str:
+    """Twelve hexadecimal digits that stand for the names and contents of a release's files."""
+    parts = [part for name, text in sorted(texts.items()) for part in (name, text)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _in_use(name: str) -> str:
+    """Where the present file of that kind is read from."""
+    if name == "vllm@.service":
+        return UNIT_PATH
+    return f"{CONFIG_DIR}/{name}" if name == "plan.json" else f"{CONFIG_DIR}/instances/{name}"
 
 
 def ready_targets(plan: Mapping[str, Any], door: str = "", door_tls: bool = False) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import glob
 import os
 import re
 from dataclasses import dataclass
+from typing import Callable
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import daemon_reload, show, systemctl
@@ -66,12 +67,13 @@ def converge_units(
     check: bool = False,
     proc: str = "/proc",
     unit_dir: str = "/etc/systemd/system",
+    between: Callable[[], None] = lambda: None,
 ) -> list[UnitChange]:
     """Stop what is not ``wanted`` (instance name -> digest), then start what is not running as wanted.
 
-    All stops come before the first start: a card must be free before another process can take it. Whether a process
-    runs as wanted is read from its own environment, so a run that was interrupted between writing the files and
-    restarting is made good by the next one.
+    All stops come before the first start: a card must be free before another process can take it. ``between`` is
+    called while everything that changes is stopped. Whether a process runs as wanted is read from its own environment,
+    so a run that was interrupted is made good by the next one.
     """
     targets = {unit_name(name): digest for name, digest in wanted.items()}
     changes = [UnitChange(unit, "stop", "present") for unit in sorted(present_units(run, unit_dir) - set(targets))]
@@ -89,6 +91,7 @@ def converge_units(
     if retired or restarted:
         systemctl(run, "stop", *retired, *restarted)
         run(["systemctl", "reset-failed", *retired])  # a unit that left no trace is not an error
+    between()
     if begun:
         daemon_reload(run)
         run(["systemctl", "reset-failed", *begun])  # an operator's run is a fresh start for the start limit

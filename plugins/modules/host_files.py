@@ -43,6 +43,9 @@ options:
         description: Owning group.
         type: str
         default: root
+      replaces:
+        description: File that this one takes over from. Where this one is new, the diff compares it with that.
+        type: path
   secrets:
     description:
       - Contents that must appear in no log and no diff, by the path of their file.
@@ -151,7 +154,7 @@ def _wanted(entry: dict, secrets: dict) -> WantedFile:
     if secret == (entry["content"] is not None):
         raise InputError(f"{entry['path']}: give its text either as content or among the secrets")
     content = secrets[entry["path"]] if secret else entry["content"]
-    return WantedFile(entry["path"], content, mode, entry["owner"], entry["group"], secret)
+    return WantedFile(entry["path"], content, mode, entry["owner"], entry["group"], secret, entry["replaces"] or "")
 
 
 def main() -> None:
@@ -167,6 +170,7 @@ def main() -> None:
                     "mode": {"type": "str", "default": "0644"},
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
+                    "replaces": {"type": "path"},
                 },
             },
             "secrets": {"type": "dict", "default": {}, "no_log": True},

@@ -156,3 +156,11 @@ def test_a_key_is_made_once_and_for_root_alone(tmp_path):
     assert path.read_text().strip() == key
     path.write_text("\n")  # an empty key would open the door
     assert len(make_keys([str(path)])) == 1
+
+
+def test_a_new_file_is_compared_with_the_one_it_takes_over_from(tmp_path, me):
+    (tmp_path / "old").write_text("a\n")
+    wanted = [WantedFile(str(tmp_path / "new"), "b\n", replaces=str(tmp_path / "old"), **me)]
+    assert [(c.action, c.before, c.after) for c in apply_files(wanted, [], accepts)] == [("create", "a\n", "b\n")]
+    (tmp_path / "old").write_text("c\n")
+    assert apply_files(wanted, [], accepts) == []

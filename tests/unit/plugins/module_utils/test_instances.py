@@ -39,14 +39,17 @@ def _file(result, end):
 
 def test_files_of_two_replicas():
     result = _render()
-    assert [entry["path"].rsplit("/", 1)[1] for entry in result["files"]] == [
-        "vllm@.service",
+    folder = f"/etc/gpuserve/releases/{result['release']}/"
+    assert [entry["path"][len(folder) :] for entry in result["files"]] == [
         "plan.json",
+        "vllm@.service",
         "gpu0.args",
         "gpu0.env",
         "gpu1.args",
         "gpu1.env",
+        "release.json",  # last, so that a release that has it is whole
     ]
+    assert all(entry["path"].startswith(folder) for entry in result["files"])
     assert _file(result, "gpu1.args").splitlines() == ["/e/bin/vllm", "serve", "/m", "--port", "8002", '{"a": 1}']
     assert 'CUDA_VISIBLE_DEVICES="GPU-b"\n' in _file(result, "gpu1.env")
     assert json.loads(_file(result, "plan.json")) == PLAN
@@ -63,17 +66,26 @@ def test_files_of_two_replicas():
     ],
 )
 def test_the_digest_follows_what_decides_the_process(change):
-    before = {unit["name"]: unit["digest"] for unit in _render()["units"]}
-    assert before == {unit["name"]: unit["digest"] for unit in _render()["units"]}
-    after = {unit["name"]: unit["digest"] for unit in _render(**change)["units"]}
-    assert after["gpu0"] != before["gpu0"]
-    assert f'GPUSERVE_DIGEST="{after["gpu0"]}"' in _file(_render(**change), "gpu0.env")
+    before, after = _render(), _render(**change)
+    assert before == _render()
+    assert after["instances"][0]["digest"] != before["instances"][0]["digest"]
+    assert after["release"] != before["release"]
+    assert f'GPUSERVE_DIGEST="{after["instances"][0]["digest"]}"' in _file(after, "gpu0.env")
 
 
 def test_the_digest_leaves_the_rest_of_the_plan_out():
     """A new reason or prediction is no reason to restart a server."""
     other = {**PLAN, "reason": "said otherwise"}
-    assert _render(plan=other)["units"] == _render()["units"]
+    assert _render(plan=other)["instances"] == _render()["instances"]
+    assert _render(plan=other)["release"] != _render()["release"]
+
+
+def test_the_record_tells_what_is_needed_to_go_back():
+    record = json.loads(_file(_render(), "release.json"))
+    assert record["id"] == _render()["release"]
+    assert [row["name"] for row in record["instances"]] == ["gpu0", "gpu1"]
+    assert record["targets"] == _instances.ready_targets(PLAN)
+    assert (record["command"], record["model_path"]) == (["/e/bin/vllm"], "/m")
 
 
 @pytest.mark.parametrize("value", ["plain", 'with "quotes"', "back\\slash", "$HOME `id`", "0|1", "", "spaced out"])

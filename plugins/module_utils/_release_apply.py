@@ -1,0 +1,137 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""From the release in use to another one: what has to be done, and the way that stops everything at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Sequence
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
+from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import Release, ReleaseStore
+from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import daemon_reload, show
+from ansible_collections.gpuserve.inference.plugins.module_utils._units import (
+    UnitChange,
+    converge_units,
+    present_units,
+    running_digest,
+    unit_name,
+)
+
+MODES = ("none", "rolling", "at_once")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the host is asked; tests give their own. ``serves`` takes a row of vllm_ready's instances."""
+
+    run: Run
+    serves: Callable[[Mapping[str, Any]], bool]
+    marked: Callable[[str], bool] = lambda name: False
+    proc: str = "/proc"
+    unit_dir: str = "/etc/systemd/system"
+
+    def digest(self, name: str) -> str:
+        """The digest of what runs now; empty where nothing does."""
+        state = show(self.run, unit_name(name), "ActiveState", "MainPID")
+        if state.get("ActiveState") not in ("active", "activating"):
+            return ""
+        return running_digest(int(state.get("MainPID") or 0), self.proc)
+
+
+@dataclass
+class Step:
+    """``mode``: V(none), V(rolling) with the instances in ``roll``, or V(at_once); ``why`` in one line for people."""
+
+    mode: str
+    why: str = ""
+    roll: list[str] = field(default_factory=list)
+    changed: bool = False
+    units: list[UnitChange] = field(default_factory=list)
+
+
+def wanted_release(store: ReleaseStore, release: str) -> str:
+    """The id that ``previous`` stands for: the last good release where it is not in use everywhere, else the one
+    before it."""
+    if release != "previous":
+        return release
+    good = store.good()
+    if not good:
+        raise InputError("this host has no good release yet, so there is none to go back to; run the playbook site")
+    if any(store.of(name) != good for name in store.load(good).names):
+        return good
+    before = store.previous()
+    if not before:
+        raise InputError(
+            f"release {good} is the first that was good on this host, so there is none to go back to;"
+            " change the settings and run the playbook site"
+        )
+    return before
+
+
+def compare(store: ReleaseStore, wanted: Release, look: Look, restart: str = "rolling", check: bool = False) -> Step:
+    """What leads to ``wanted``. Where nothing has to be restarted, links and unit are put right at once."""
+    names = wanted.names
+    present = sorted(
+        {unit[len("vllm@") : -len(".service")] for unit in present_units(look.run, look.unit_dir)} | set(store.names())
+    )
+    if not present:
+        return Step("at_once", "nothing runs here yet")
+    if sorted(names) != present:
+        return Step("at_once", f"the instances change from {', '.join(present)} to {', '.join(names)}")
+    other = [name for name in names if look.digest(name) != wanted.digest(name)]
+    marked = [name for name in names if look.marked(name)]
+    if not other and not marked:
+        changed = _put_right(store, wanted, look.run, check)
+        return Step("none", "every instance runs as wanted", changed=changed)
+    for name in names:
+        release = store.of(name)
+        if not release:
+            return Step("at_once", f"no release is kept of what {name} runs")
+        if store.load(release).place(name) != wanted.place(name):
+            return Step("at_once", f"{name} gets other cards or another port")
+    if restart == "at_once":
+        return Step("at_once", "as asked for")
+    serving = [name for name in names if look.serves(wanted.target(name) or {})]
+    if not serving:
+        return Step("at_once", "no instance serves now, so there is nothing to keep up")
+    # whoever is down already comes first: the host never has two of them down because of this
+    roll = sorted({*other, *marked}, key=lambda name: (name in serving, names.index(name)))
+    return Step("rolling", f"{len(roll)} of {len(names)} instances, one after the other", roll)
+
+
+def _put_right(store: ReleaseStore, wanted: Release, run: Run, check: bool) -> bool:
+    changed = bool(store.drop([name for name in store.names() if name not in wanted.names], check))
+    for name in wanted.names:
+        changed |= store.point(name, wanted.id, check)
+    if store.install_unit(wanted.id, check):
+        changed = True
+        if not check:
+            daemon_reload(run)
+    return changed
+
+
+def start_at_once(store: ReleaseStore, wanted: Release, look: Look, check: bool = False) -> list[UnitChange]:
+    """Stop whatever is not as wanted, then start all of it; the files change in between."""
+    return converge_units(
+        look.run,
+        wanted.digests(),
+        check=check,
+        proc=look.proc,
+        unit_dir=look.unit_dir,
+        between=lambda: _linked(store, wanted, look.run),
+    )
+
+
+def _linked(store: ReleaseStore, wanted: Release, run: Run) -> None:
+    _put_right(store, wanted, run, False)
+
+
+def unneeded(paths: Sequence[str], kept: Sequence[Release]) -> list[str]:
+    """Directories of engines or models that no kept release names."""
+    named = [word for release in kept for word in (*release.command, release.model_path)]
+    return [path for path in paths if not any(word == path or word.startswith(f"{path}/") for word in named)]

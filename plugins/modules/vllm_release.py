@@ -1,0 +1,271 @@
+#!/usr/bin/python
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vllm_release
+short_description: Lead a host from the release of its vLLM instances to another one
+version_added: 0.1.0
+author: gpuserve contributors (@gpuserve)
+description:
+  - A release is a directory below C(/etc/gpuserve/releases) with the plan, the unit, and the arguments and environment
+    of each instance, named after its contents. M(gpuserve.inference.host_files) writes it.
+  - This module tells what leads to a release, starts one at once where that is the way, and keeps in mind which
+    release was good last. M(gpuserve.inference.vllm_roll) replaces instances one by one.
+  - Whether an instance runs as wanted is read from the environment of its process, so a run that was interrupted
+    anywhere is made good by the next one.
+seealso:
+  - module: gpuserve.inference.vllm_roll
+extends_documentation_fragment:
+  - gpuserve.inference._attributes
+  - gpuserve.inference._attributes.files
+options:
+  release:
+    description:
+      - Name of the release, twelve hexadecimal digits.
+      - V(previous) is the last good one where some instance has left it, else the one that was good before it.
+    type: str
+    required: true
+  state:
+    description:
+      - V(compared) tells what has to be done. Where no instance must be restarted, it puts links and unit right.
+      - V(started) stops whatever is not as wanted, all at once, and starts it with this release.
+      - V(good) remembers the release as good, and removes releases that nothing needs any more.
+    type: str
+    choices:
+      - compared
+      - started
+      - good
+    default: compared
+  restart:
+    description: Whether instances that keep their names, cards and ports may be replaced one by one.
+    type: str
+    choices:
+      - rolling
+      - at_once
+    default: rolling
+  instances:
+    description:
+      - The instances of the release, as the filter P(gpuserve.inference.instance_files#filter) returns them.
+      - Only needed in check mode, where the release may not have been written.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the instance, what follows the C(@) of its unit.
+        type: str
+        required: true
+      digest:
+        description: What C(GPUSERVE_DIGEST) in the environment of the running process must be.
+        type: str
+        required: true
+      gpus:
+        description: Its cards.
+        type: list
+        elements: raw
+        default: []
+      host:
+        description: Address that it listens on.
+        type: str
+        default: ""
+      port:
+        description: Port that it listens on.
+        type: int
+        required: true
+  prune:
+    description:
+      - Directories of engines and of models that may be removed with V(good), where no kept release names them.
+      - May hold shell patterns. Only those are removed that hold a record of this collection.
+    type: list
+    elements: path
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: See what leads to the release
+  gpuserve.inference.vllm_release:
+    release: 0f3c55d0a1b2
+  register: step
+
+- name: Start it at once
+  gpuserve.inference.vllm_release:
+    release: 0f3c55d0a1b2
+    state: started
+  when: step.mode == 'at_once'
+"""
+
+RETURN = r"""
+release:
+  description: The release that was meant.
+  returned: success
+  type: str
+  sample: 0f3c55d0a1b2
+mode:
+  description: V(none), V(rolling) or V(at_once).
+  returned: with O(state=compared)
+  type: str
+why:
+  description: Why that is so, in one line.
+  returned: with O(state=compared)
+  type: str
+roll:
+  description: Instances to replace, in the order in which to do it.
+  returned: with O(state=compared)
+  type: list
+  elements: str
+targets:
+  description: What M(gpuserve.inference.vllm_ready) has to ask of the instances of this release.
+  returned: success
+  type: list
+  elements: dict
+good:
+  description: The release that was good last. Empty where there was none.
+  returned: success
+  type: str
+good_targets:
+  description: What M(gpuserve.inference.vllm_ready) has to ask of the instances of that release.
+  returned: success
+  type: list
+  elements: dict
+units:
+  description: Units that were not as wanted, and what was done, or would be.
+  returned: with O(state=started)
+  type: list
+  elements: dict
+removed:
+  description: Releases, engines and models that were removed, or would be.
+  returned: with O(state=good)
+  type: list
+  elements: str
+"""
+
+import glob
+import os
+import shutil
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpuserve.inference.plugins.module_utils import _release_apply
+from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import EngineClient
+from ansible_collections.gpuserve.inference.plugins.module_utils._engine_wait import targets_from
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import (
+    EngineError,
+    GpuserveError,
+    InputError,
+)
+from ansible_collections.gpuserve.inference.plugins.module_utils._host import MARKER
+from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest import MANIFEST
+from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import Release, ReleaseStore
+from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
+
+LOCK = "/run/gpuserve/roll.lock"
+WAIT = 1800  # seconds: as long as a replica may take to finish its work, and its successor to start
+AFTER = {"start": "running", "restart": "running anew", "stop": "gone"}
+
+
+def the_release(store: ReleaseStore, params: dict, check: bool) -> Release:
+    """The release as it is on the host; in check mode as it would be written."""
+    name = _release_apply.wanted_release(store, params["release"])
+    if check and params["instances"] and name not in store.ids():
+        rows = tuple({**row, "gpus": list(row["gpus"])} for row in params["instances"])
+        return Release(name, rows, tuple({"name": row["name"], "port": row["port"]} for row in rows))
+    return store.load(name)
+
+
+def serves(row: dict) -> bool:
+    try:
+        return EngineClient(targets_from([row])[0].address, timeout=3).health() == 200
+    except EngineError:
+        return False
+
+
+def removable(patterns: list) -> list:
+    """Finished environments and downloads of this collection; nothing that somebody else put there."""
+    found = sorted({path for pattern in patterns for path in glob.glob(pattern) if not os.path.islink(path)})
+    return [path for path in found if any(os.path.isfile(os.path.join(path, name)) for name in (MARKER, MANIFEST))]
+
+
+def look_at(module: AnsibleModule) -> _release_apply.Look:
+    marks = Rotation(module.run_command).look()
+    return _release_apply.Look(
+        module.run_command,
+        serves,
+        lambda name: any(mark.by == "roll" for mark in marks.out(name)),
+    )
+
+
+def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
+    params, check = module.params, module.check_mode
+    release = the_release(store, params, check)
+    result: dict = {"changed": False, "release": release.id, "targets": list(release.targets)}
+    if params["state"] == "compared":
+        step = _release_apply.compare(store, release, look_at(module), params["restart"], check)
+        result.update(changed=step.changed, mode=step.mode, why=step.why, roll=step.roll)
+    elif params["state"] == "started":
+        units = _release_apply.start_at_once(store, release, look_at(module), check)
+        result.update(
+            changed=bool(units), units=[{"unit": u.unit, "action": u.action, "before": u.before} for u in units]
+        )
+        if module._diff:
+            result["diff"] = {
+                "before": "".join(f"{u.unit}: {u.before}\n" for u in units),
+                "after": "".join(f"{u.unit}: {AFTER[u.action]}\n" for u in units),
+            }
+    elif not check:
+        back = Rotation(module.run_command).put_back(release.names, "roll")
+        changed = store.finish(release.id)
+        removed = [store.folder(name) for name in store.prune()]
+        kept = [store.load(name) for name in store.kept()]
+        for path in _release_apply.unneeded(removable(params["prune"]), kept):
+            shutil.rmtree(path)
+            removed.append(path)
+        result.update(changed=bool(back or changed or removed), removed=removed)
+    good = store.good()
+    result.update(good=good, good_targets=list(store.load(good).targets) if good else [])
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "release": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["compared", "started", "good"], "default": "compared"},
+            "restart": {"type": "str", "choices": ["rolling", "at_once"], "default": "rolling"},
+            "instances": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "digest": {"type": "str", "required": True},
+                    "gpus": {"type": "list", "elements": "raw", "default": []},
+                    "host": {"type": "str", "default": ""},
+                    "port": {"type": "int", "required": True},
+                },
+            },
+            "prune": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    store = ReleaseStore()
+    try:
+        if module.check_mode:
+            result = apply(module, store)
+        else:
+            # somebody who was killed may have left a replacement behind that still goes on here
+            with held(LOCK, time.sleep, timeout=WAIT) as mine:
+                if not mine:
+                    raise InputError(f"another rollout holds {LOCK} for {WAIT} s; wait until it has ended")
+                result = apply(module, store)
+    except GpuserveError as exc:
+        module.fail_json(msg=str(exc))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
