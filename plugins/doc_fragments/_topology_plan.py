@@ -137,6 +137,12 @@ options:
     description: Seconds an instance may take to finish its requests when it is stopped. V(0) aborts them.
     type: int
     default: 120
+  trust_remote_code:
+    description:
+      - Whether the engine runs code that lies in the model's directory. It can then do all that the service may; read
+        it first.
+    type: bool
+    default: false
   extra_args:
     description:
       - Further arguments of C(vllm serve), one word an item. Those the plan itself sets are refused with the option to

@@ -35,6 +35,7 @@ CAUSES = (
         "gpu_memory_taken",
         "another process holds memory on the card: end it (nvidia-smi shows it) or lower vllm_gpu_memory_utilization",
         r"Free memory on device .* is less than (desired GPU memory utilization|the engine's budget)",
+        r"not started: card \S+ has .* GiB free",  # our own _card_wait
         permanent=False,
     ),
     # vllm/v1/core/kv_cache_utils.py _check_enough_kv_cache_memory
@@ -135,7 +136,7 @@ CAUSES = (
     # vllm/tokenizers/hf.py, vllm/transformers_utils/config.py, transformers/dynamic_module_utils.py
     _cause(
         "trust_remote_code",
-        "the model brings code of its own: choose one without, or read that code and allow it through vllm_extra_args",
+        "the model brings code of its own: choose one without, or read that code and set vllm_trust_remote_code",
         r"setting `?trust_remote_code=True`?",
         r"requires you to execute the (configuration|tokenizer|modeling) file",
         r"contains custom code which must be executed",

@@ -243,7 +243,7 @@ def check_architecture(name: str, config: Mapping[str, Any], allow_unknown: bool
         if config.get("auto_map"):
             advice = (
                 "its code is part of the repository and is never run here: set allow_unknown to plan it all the same, "
-                "and give vLLM --trust-remote-code only if you trust that code"
+                "and set vllm_trust_remote_code only if you trust that code"
             )
     if not allow_unknown:
         raise ModelError(f"{problem}; {advice}")

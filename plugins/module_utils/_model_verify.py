@@ -308,7 +308,7 @@ def code_warnings(tree: Tree, path: Path) -> list[str]:
     lines = []
     scripts = [name for name in tree.files if name.endswith((".py", ".so"))]
     if scripts:
-        lines.append(f"{path}: {_some(scripts)} is code; it runs only if vLLM is given --trust-remote-code")
+        lines.append(f"{path}: {_some(scripts)} is code; it runs only with vllm_trust_remote_code")
     pickles = [name for name in tree.files if name.endswith(PICKLES)]
     if pickles:
         lines.append(
@@ -321,6 +321,6 @@ def code_warnings(tree: Tree, path: Path) -> list[str]:
             continue  # model_info says what is wrong with it
         if isinstance(content, dict) and content.get("auto_map"):
             lines.append(
-                f"{path / name}: names code of its own (auto_map), which vLLM runs only with --trust-remote-code"
+                f"{path / name}: names code of its own (auto_map), which vLLM runs only with vllm_trust_remote_code"
             )
     return lines

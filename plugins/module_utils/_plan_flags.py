@@ -46,6 +46,7 @@ OWNED_FLAGS = {
     "--kv-cache-dtype": "kv_cache_dtype",
     "--enforce-eager": "enforce_eager",
     "--shutdown-timeout": "shutdown_timeout",
+    "--trust-remote-code": "trust_remote_code",
     "--device": "device",
     "--device-ids": "gpu_ids",
 }

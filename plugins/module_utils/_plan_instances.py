@@ -75,6 +75,7 @@ def common_args(
         str(batched),
         "--shutdown-timeout",
         str(request.shutdown_timeout),
+        *(["--trust-remote-code"] if request.trust_remote_code else []),
     ]
 
 

@@ -63,6 +63,7 @@ class PlanRequest:
     public_endpoint: Optional[tuple[str, int]] = None
     served_model_name: str = ""
     shutdown_timeout: int = 120
+    trust_remote_code: bool = False
     extra_args: tuple[str, ...] = ()
     kv_flags: KvFlags = field(default_factory=KvFlags)  # what extra_args say of the KV cache's blocks
     device: str = "auto"
@@ -138,6 +139,7 @@ class PlanRequest:
             public_endpoint=_endpoint(given.get("public_endpoint")),
             served_model_name=_served_name(given.get("served_model_name"), model),
             shutdown_timeout=whole(given.get("shutdown_timeout", 120), "shutdown_timeout", 0, 86400),
+            trust_remote_code=flag(given.get("trust_remote_code", False), "trust_remote_code"),
             extra_args=extra,
             kv_flags=kv_flags(extra),
             device=choice(given.get("device", "auto"), "device", DEVICES),
@@ -172,6 +174,7 @@ OPTIONS = (
     "public_endpoint",
     "served_model_name",
     "shutdown_timeout",
+    "trust_remote_code",
     "extra_args",
     "device",
     "rehearsal",

@@ -353,6 +353,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "public_endpoint": {"type": "dict"},
     "served_model_name": {"type": "str", "default": ""},
     "shutdown_timeout": {"type": "int", "default": 120},
+    "trust_remote_code": {"type": "bool", "default": False},
     "extra_args": {"type": "list", "elements": "str", "default": []},
     "device": {"type": "str", "default": "auto"},
     "rehearsal": {"type": "bool", "default": False},

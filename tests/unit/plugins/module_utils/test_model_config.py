@@ -237,7 +237,7 @@ REFUSED = {
     "misspelt": (config(architectures=["LLamaForCausalLM"]), {}, ["LLamaForCausalLM", "did you mean LlamaForCausalLM"]),
     "own code": (
         config(architectures=["MyModelForCausalLM"], auto_map={"AutoModelForCausalLM": "modeling_my.My"}), {},
-        ["MyModelForCausalLM", "--trust-remote-code"],
+        ["MyModelForCausalLM", "vllm_trust_remote_code"],
     ),
     "dropped": (config(architectures=["MptForCausalLM"]), {}, ["MptForCausalLM", "0.28.0"]),
     "draft": (config(architectures=["EagleLlamaForCausalLM"]), {}, ["EagleLlamaForCausalLM", "speculative"]),

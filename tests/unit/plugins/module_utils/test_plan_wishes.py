@@ -216,11 +216,21 @@ def test_pinned_leaves_a_rehearsal_alone():
         (["--device-memory-utilization=0.5"], "use gpu_memory_utilization"),
         (["-n", "2"], "-n is set by the plan"),
         (["-dpr", "1"], "-dpr is set by the plan"),
+        (["--trust-remote-code"], "role variable vllm_trust_remote_code"),
+        (["--trust_remote_code=true"], "role variable vllm_trust_remote_code"),
+        (["--trust"], "role variable vllm_trust_remote_code"),
     ],
 )
 def test_overruling_arguments_name_the_option(args, needle):
     with pytest.raises(InputError, match=needle):
         plan(cards("5090"), extra_args=args)
+
+
+@pytest.mark.parametrize("host", [{}, {"device": "cpu", "host": {"cpus": [0, 1, 2, 3], "memory_bytes": 64 << 30}}])
+def test_code_of_the_model_runs_only_when_asked_for_by_name(host):
+    for asked in (False, True):
+        made = plan(cards("5090") if not host else [], trust_remote_code=asked, **host)
+        assert [("--trust-remote-code" in one["args"]) for one in made["instances"]] == [asked] * len(made["instances"])
 
 
 @pytest.mark.parametrize("flag", ["--kv-cache-memory-bytes", "--num-gpu-blocks-override=9"])
