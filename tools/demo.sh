@@ -71,13 +71,14 @@ python3 tests/fixtures/tiny_model/make.py "$KEEP/tiny-llama"
 "$MACHINE" boot "$NAME" --gpus rtx5090x2 --bind-ro "$KEEP/tiny-llama:/srv/models/tiny-llama" \
     --bind "$GPUSERVE_CACHE/opt:/opt/gpuserve" --bind "$GPUSERVE_CACHE/apt:/var/cache/apt/archives"
 "$MACHINE" inventory "$NAME" >"$KEEP/inventory.yml"
-PORT=${GPUSERVE_DEMO_PORT:-$(free_port 8000 3)}
+PORT=${GPUSERVE_DEMO_PORT:-$(free_port 8000 4)}
 cat >"$KEEP/settings.yml" <<SETTINGS
 # the settings of the demo: what an operator would put into the inventory
 vllm_model: /srv/models/tiny-llama
 vllm_rehearsal: true # the cards are simulated, so the processor does their work
 vllm_base_port: $((PORT + 1))
 gateway_listen: 127.0.0.1:$PORT
+gateway_status_listen: 127.0.0.1:$((PORT + 3))
 gateway_replica_header: true
 SETTINGS
 export ANSIBLE_DISPLAY_SKIPPED_HOSTS=false
@@ -92,12 +93,17 @@ WATCHER=$!
 play gpuserve.inference.site
 end_watcher
 
-step "a question through the gateway"
+step "a question through the gateway, with the key that the machine made for itself"
+# shellcheck disable=SC2016 # it is the machine that expands this
+key() { "$MACHINE" ssh "$NAME" "awk '\$1 == \"default\" {print \$2}' /etc/gpuserve/gateway/clients" </dev/null; }
+KEY=$(key)
+export KEY
 ask() { # prints the answer; who gave it goes to $KEEP/served-by
     python3 - "http://127.0.0.1:$PORT/v1/chat/completions" "$KEEP/served-by" <<'PYTHON'
-import json, sys, urllib.request
+import json, os, sys, urllib.request
 body = {"model": "tiny-llama", "messages": [{"role": "user", "content": "Who serves me?"}], "max_tokens": 16}
-request = urllib.request.Request(sys.argv[1], json.dumps(body).encode(), {"Content-Type": "application/json"})
+request = urllib.request.Request(sys.argv[1], json.dumps(body).encode(), {
+    "Content-Type": "application/json", "Authorization": "Bearer " + os.environ["KEY"]})
 with urllib.request.urlopen(request, timeout=60) as answer:
     open(sys.argv[2], "w").write(answer.headers["X-Served-By"] or "")
     print(json.dumps(json.load(answer), indent=2))
@@ -118,7 +124,9 @@ done
 
 step "done. Where to look next"
 cat <<NEXT
-  the endpoint          curl http://127.0.0.1:$PORT/v1/models
+  the key               tests/machines/machine ssh demo cat /etc/gpuserve/gateway/clients
+  the endpoint          curl -H 'Authorization: Bearer KEY' http://127.0.0.1:$PORT/v1/models
+  its health            curl http://127.0.0.1:$((PORT + 3))/health
   its state             .venv/bin/ansible-playbook -i ${KEEP#"$ROOT"/}/inventory.yml -e @${KEEP#"$ROOT"/}/settings.yml gpuserve.inference.verify
   the other topology    the same with gpuserve.inference.site and -e vllm_topology=tensor_parallel
   inside                tests/machines/machine ssh demo systemctl status 'vllm@*' nginx

@@ -48,7 +48,7 @@ CASES = [
     ({"vllm_install_method": "existing"}, r"vllm_command is empty", None, None),
     ({"vllm_extra_args": ["--port", "9"]}, r"--port is set by the plan", None, None),
     ({"vllm_prefix": "/opt/small"}, r"vLLM needs \d+ GiB free below /opt/small, 0\.\d GiB are", None, None),
-    ({"gateway_api_keys": ["good-enough", 'a"b']}, r"1 of the 2 gateway_api_keys cannot be used", None, None),
+    ({"gateway_api_keys": ["good-enough", 'a"b']}, r"key 2 of gateway_api_keys cannot be used; give 8", None, None),
     ({}, r"nginx's present configuration does not parse.*nonsense.*own\.conf", BREAK_NGINX, MEND_NGINX),
     ({"vllm_rehearsal": False}, r"driver", HIDE_DRIVER, SHOW_DRIVER),
     ({"vllm_rehearsal": False}, r"(?i)driver.*(mismatch|differ)", MISMATCH, MATCH),

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Ask an OpenAI-compatible endpoint real questions and print what it did as JSON: the molecule scenarios' eyes.
 
-ask.py BASE_URL MODEL [--key KEY] ENGINE_PORT...
+ask.py BASE_URL MODEL ENGINE_PORT...
+
+The key is read where the host keeps it, so that it is in no command line.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import ssl
 import sys
 import time
 import urllib.parse
@@ -18,12 +21,24 @@ PATHS = ["/health", "/metrics", "/docs", "/tokenize", "/v1/load_lora_adapter", "
 
 def request(base, method, path, body=None, key=""):
     where = urllib.parse.urlsplit(base)
-    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=120)
+    if where.scheme == "https":
+        connection = http.client.HTTPSConnection(
+            where.hostname, where.port, timeout=120, context=ssl._create_unverified_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(where.hostname, where.port, timeout=120)
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     connection.request(method, path, json.dumps(body) if body else None, headers)
     return connection.getresponse()
+
+
+def first_key(path="/etc/gpuserve/gateway/clients"):
+    """The first client's key: the second word of the first line that is no comment."""
+    with open(path, encoding="utf-8") as handle:
+        lines = [line.split() for line in handle if line.strip() and not line.startswith("#")]
+    return lines[0][1] if lines else ""
 
 
 def stream(base, model, key):
@@ -57,8 +72,7 @@ def finished(port):
 
 def main():
     base, model, *engines = sys.argv[1:]
-    key = engines[engines.index("--key") + 1] if "--key" in engines else ""
-    engines = [word for word in engines if word.isdigit()]
+    key = first_key()
     before = {port: finished(port) for port in engines}
     models = json.load(request(base, "GET", "/v1/models", key=key))
     chat = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}

@@ -53,6 +53,10 @@ options:
     description: Where the gateway is to listen. Empty without a gateway.
     type: str
     default: ""
+  status_listen:
+    description: Where the gateway is to have health and metrics. Empty without that.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""

@@ -28,6 +28,7 @@ class Wishes:
     model_path: str = ""  # of a model that lies on the host
     model_directory: str = ""  # where the model is, or will be once it is downloaded
     gateway_listen: str = ""  # "[address:]port"; empty without a gateway
+    status_listen: str = ""  # where the gateway has health and metrics
     python: str = "python3"  # interpreter for the engine; another than the host's own is the operator's business
     lock_header: str = ""  # first line of the lock file: which Pythons it is for
     own_nginx_file: str = "/etc/nginx/conf.d/gpuserve.conf"
@@ -88,6 +89,14 @@ def _port_problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wis
     holder = _taken(look, listen[1], own)
     if holder:
         problems.append(f"port {listen[1]} for the gateway is taken by {holder}; stop it or set gateway_listen")
+    status = parse_listen(wishes.status_listen)
+    planned = {instance["port"]: instance["name"] for instance in plan.get("instances", [])}
+    if status:
+        holder = _taken(look, status[1], own) or planned.get(status[1], "")
+        if holder:
+            problems.append(
+                f"port {status[1]} for health and metrics is taken by {holder}; stop it or set gateway_status_listen"
+            )
     return problems
 
 
