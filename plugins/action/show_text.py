@@ -22,8 +22,8 @@ class ActionModule(ActionBase):
         if options["warning"]:
             result.update(changed=False, warnings=[options["text"]])
             return result
-        host = (task_vars or {}).get("inventory_hostname", "")
+        heading = options["heading"] or (task_vars or {}).get("inventory_hostname", "")
         lines = options["text"].rstrip("\n").splitlines()
-        Display().display("\n".join([f"{host}:", *(f"  {line}".rstrip() for line in lines)]))
+        Display().display("\n".join([f"{heading}:", *(f"  {line}".rstrip() for line in lines)]))
         result.update(changed=False)
         return result

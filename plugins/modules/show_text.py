@@ -21,6 +21,10 @@ options:
     description: The text. May have many lines.
     type: str
     required: true
+  heading:
+    description: What stands above it. Without one it is the host's name.
+    type: str
+    default: ""
   warning:
     description: Show it as a warning.
     type: bool
@@ -38,7 +42,11 @@ RETURN = r"""
 
 from ansible.module_utils.basic import AnsibleModule
 
-ARGUMENT_SPEC = {"text": {"type": "str", "required": True}, "warning": {"type": "bool", "default": False}}
+ARGUMENT_SPEC = {
+    "text": {"type": "str", "required": True},
+    "heading": {"type": "str", "default": ""},
+    "warning": {"type": "bool", "default": False},
+}
 
 
 def main() -> None:
