@@ -55,7 +55,7 @@ def _cards(plan: Mapping[str, Any], probe: Mapping[str, Any]) -> tuple[int, str]
     names = {gpu.get("index"): str(gpu.get("name", "")) for gpu in probe.get("gpus") or ()}
     counts: dict[str, int] = {}
     for card in used:
-        words = names.get(card.get("index"), "").split()
+        words = names.get(card, "").split()
         name = " ".join(word for word in words if word not in _BRANDS) or "card"
         counts[name] = counts.get(name, 0) + 1
     return len(used), ", ".join(f"{count} x {name}" for name, count in counts.items())

@@ -23,7 +23,7 @@ def plan(topology, replicas, tp, model, length=8192, tokens=100_000, rehearsal=N
         "rehearsal": rehearsal is not None,
         "model": {"served_model_name": model},
         "prediction": prediction,
-        "instances": [{"name": f"gpu{r}", "gpus": [{"index": r * tp + n} for n in range(tp)]} for r in range(replicas)],
+        "instances": [{"name": f"gpu{r}", "gpus": [r * tp + n for n in range(tp)]} for r in range(replicas)],
     }
 
 
