@@ -325,7 +325,7 @@ part_faults() {
   unit=$(units | cut -d ' ' -f 1) name=${unit#vllm@}
   name=${name%.service}
   port=$(port_of "$name")
-  before=$(inside sh -c "cat /sys/fs/cgroup/*/system.slice/system-vllm.slice/$unit/cgroup.procs /sys/fs/cgroup/system.slice/system-vllm.slice/$unit/cgroup.procs 2>/dev/null" | sort -un | xargs)
+  before=$(inside sh -c "cat /sys/fs/cgroup/*/system.slice/system-vllm.slice/$unit/cgroup.procs /sys/fs/cgroup/system.slice/system-vllm.slice/$unit/cgroup.procs 2>/dev/null || true" | sort -un | xargs)
   pid=$(inside systemctl show -P MainPID "$unit")
   # what the next start finds in the cgroup, before anything of its own runs
   mkdir -p "$LAB/root/etc/systemd/system/$unit.d"
