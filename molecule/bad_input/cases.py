@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Each bad input through the real playbook: it must fail with one clear line and leave the host as it was."""
+"""Each bad input through the real playbooks: it must fail with one clear line and leave the host as it was.
+
+cases.py [WORD]: only the rows that hold WORD. A playbook runs once for all its rows: each is a host of the inventory
+with its own variables, and all these hosts are the same machine.
+"""
 
 from __future__ import annotations
 
@@ -8,51 +12,17 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
+
+import table
+import yaml
 
 ROOT = os.environ["MOLECULE_PROJECT_DIRECTORY"]
 INVENTORY = f"{ROOT}/molecule/shared/inventory.yml"
 MACHINE = f"{ROOT}/tests/machines/machine"
-
-HIDE_DRIVER = (
-    "mount --bind /srv/fakepci /sys/bus/pci/devices && mv /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1 /srv/ && ldconfig"
-)
-SHOW_DRIVER = "umount /sys/bus/pci/devices; mv /srv/libnvidia-ml.so.1 /usr/lib/x86_64-linux-gnu/ && ldconfig"
-MISMATCH = "cp /etc/fake-nvml.profile /srv/good.profile && printf 'init_error = 18\n' >/etc/fake-nvml.profile"
-MATCH = "cp /srv/good.profile /etc/fake-nvml.profile"
-BREAK_NGINX = "echo 'nonsense on;' >/etc/nginx/conf.d/own.conf"
-MEND_NGINX = "rm /etc/nginx/conf.d/own.conf"
-
-# what the operator wrote, what the last line must say, what the host needs before and after
-CASES = [
-    ({"vllm_model": "/srv/models/none"}, r"/srv/models/none", None, None),
-    ({"vllm_model": "/srv/models/empty"}, r"/srv/models/empty.*config\.json", None, None),
-    ({"vllm_model": "/srv/models/mystery"}, r"MysteryForCausalLM", None, None),
-    ({"vllm_model": "/srv/models/pickled"}, r"pytorch_model\.bin.*safetensors", None, None),
-    ({"vllm_model": "models/tiny/x"}, r'vllm_model is "models/tiny/x"; give the absolute path', None, None),
-    ({"vllm_model": ""}, r'vllm_model is ""; give the absolute path', None, None),
-    ({"vllm_topology": "fast"}, r"vllm_topology.*auto, data_parallel, tensor_parallel, hybrid.*fast", None, None),
-    ({"vllm_workload": "quick"}, r"vllm_workload.*latency, throughput, mixed.*quick", None, None),
-    ({"vllm_gpus": [7]}, r"7.*0.*1", None, None),
-    ({"vllm_gpus": ["GPU-nope"]}, r"GPU-nope", None, None),
-    ({"vllm_gpus": [0, 0]}, r"twice", None, None),
-    ({"vllm_base_port": 70000}, r"70000.*1024.*65535", None, None),
-    ({"vllm_base_port": 18500}, r"port 18500 for gpu0 is taken by python3 \(PID \d+, squatter\.service\)", None, None),
-    ({"gateway_listen": "127.0.0.1:18500"}, r"port 18500 for the gateway is taken by python3", None, None),
-    ({"gateway_listen": "http"}, r'gateway_listen "http" is not PORT or ADDRESS:PORT', None, None),
-    ({"vllm_topology": "tensor_parallel", "vllm_model": "/srv/models/odd-heads"}, r"3.*head", None, None),
-    ({"vllm_tensor_parallel_size": 4}, r"4.*2", None, None),
-    ({"vllm_max_model_len": 99999}, r"max_model_len 99999 is beyond the model's 2048", None, None),
-    ({"vllm_max_model_len": "long"}, r"max_model_len 'long' is not usable", None, None),
-    ({"vllm_gpu_memory_utilization": 1.5}, r"gpu_memory_utilization 1\.5 is out of range", None, None),
-    ({"vllm_version": "0.1.0"}, r"vllm_version 0\.1\.0.*0\.32\.0", None, None),
-    ({"vllm_install_method": "existing"}, r"vllm_command is empty", None, None),
-    ({"vllm_extra_args": ["--port", "9"]}, r"--port is set by the plan", None, None),
-    ({"vllm_prefix": "/opt/small"}, r"vLLM needs \d+ GiB free below /opt/small, 0\.\d GiB are", None, None),
-    ({"gateway_api_keys": ["good-enough", 'a"b']}, r"key 2 of gateway_api_keys cannot be used; give 8", None, None),
-    ({}, r"nginx's present configuration does not parse.*nonsense.*own\.conf", BREAK_NGINX, MEND_NGINX),
-    ({"vllm_rehearsal": False}, r"driver", HIDE_DRIVER, SHOW_DRIVER),
-    ({"vllm_rehearsal": False}, r"(?i)driver.*(mismatch|differ)", MISMATCH, MATCH),
-]
+NAME = os.environ.get("GPUSERVE_TEST_MACHINE", "molecule")
+FORKS = 8
 
 FINGERPRINT = (
     "(find /etc /opt /usr /srv /var/lib /var/cache -xdev -path /var/lib/systemd -prune -o -path '*/__pycache__' -prune "
@@ -61,56 +31,92 @@ FINGERPRINT = (
 
 
 def on_host(command):
-    return subprocess.run([MACHINE, "ssh", "molecule", command], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([MACHINE, "ssh", NAME, command], check=True, capture_output=True, text=True).stdout
 
 
-def try_case(settings, expected, before, after):
+def inventory_of(rows, folder):
+    """One host a row: case007 is row 7."""
+    machine = yaml.safe_load(Path(INVENTORY).read_text(encoding="utf-8"))["all"]["hosts"]["molecule"]
+    hosts = {f"case{number:03}": {**machine, **row[0]} for number, row in enumerate(rows)}
+    path = Path(folder, "hosts.json")
+    path.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    return str(path)
+
+
+def play(playbook, rows):
+    env = {
+        **os.environ,
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_DISPLAY_FAILED_STDERR": "0",
+        "ANSIBLE_FORKS": str(FORKS),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["ansible-playbook", "-i", inventory_of(rows, folder), f"gpuserve.inference.{playbook}"]
+        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=900)
+
+
+def lines_of(output, number):
+    """What the operator read about the host of a row."""
+    lines = []
+    for start in re.finditer(rf"^fatal: \[case{number:03}[^]]*\]: [A-Z]+! => ", output, re.M):
+        data, _end = json.JSONDecoder().raw_decode(output, start.end())
+        lines += data.get("argument_errors") or [data.get("msg", "")]
+    return lines
+
+
+def judge(run, number, pattern):
     """The line that the operator saw, and what was wrong with it (nothing is good)."""
+    lines = lines_of(run.stdout, number)
+    line = lines[0] if lines else ""
+    wrong = []
+    if not re.search(rf"^case{number:03}\s+: .*\bchanged=0\b.*\b(failed|unreachable)=1\b", run.stdout, re.M):
+        wrong.append("the playbook did not fail at once, or changed something")
+    if len(lines) != 1 or "\n" in line:
+        wrong.append(f"{len(lines)} messages instead of one line")
+    if not re.search(pattern, line):
+        wrong.append(f"the line does not match {pattern}")
+    if re.search(r"Traceback|Finalization|_AnsibleTagged|Error while", line):
+        wrong.append("the line speaks of Ansible's inside")
+    return line, wrong
+
+
+def try_rows(playbook, rows, before="", after=""):
+    """Whether all rows were refused as they should be."""
     if before:
         on_host(before)
     try:
         fingerprint = on_host(FINGERPRINT)
-        command = ["ansible-playbook", "-i", INVENTORY, "--limit", "molecule", "-e", json.dumps(settings)]
-        env = {
-            **os.environ,
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_DISPLAY_FAILED_STDERR": "0",
-        }
-        run = subprocess.run(
-            [*command, "gpuserve.inference.site"], capture_output=True, text=True, env=env, timeout=300
-        )
-        changed = on_host(FINGERPRINT) != fingerprint
+        run = play(playbook, rows)
+        unchanged = on_host(FINGERPRINT) == fingerprint
     finally:
         if after:
             on_host(after)
-    failures = re.findall(r"fatal: \[molecule\]: FAILED! => (\{.*?\n\}|\{.*\})", run.stdout, re.S)
-    lines = []
-    for failure in failures:
-        data = json.loads(failure)
-        lines += data.get("argument_errors") or [data.get("msg", "")]
-    line = lines[0] if lines else ""
-    wrong = []
-    if run.returncode == 0:
-        wrong.append("the playbook succeeded")
-    if len(lines) != 1 or "\n" in line:
-        wrong.append(f"{len(lines)} messages instead of one line")
-    if not re.search(expected, line):
-        wrong.append(f"the line does not match {expected}")
-    if changed or not re.search(r"changed=0\b", run.stdout):
-        wrong.append("the host was changed")
-    return line or run.stdout[-2000:] + run.stderr[-2000:], wrong
+    failed = 0
+    for number, (settings, pattern) in enumerate(rows):
+        line, wrong = judge(run, number, pattern)
+        failed += bool(wrong)
+        verdict = "FAIL " + "; ".join(wrong) if wrong else "ok"
+        print(f"{verdict}: {playbook} {json.dumps(settings)}\n    {line}", flush=True)
+    if not unchanged:
+        print(f"FAIL: {playbook} left the host changed", flush=True)
+    if "Traceback" in run.stdout + run.stderr or failed == len(rows):
+        print(run.stdout[-3000:] + run.stderr[-3000:])
+    return len(rows) - failed, failed + (not unchanged)
 
 
 def main():
-    failed = 0
     only = sys.argv[1] if len(sys.argv) > 1 else ""
-    cases = [case for case in CASES if only in json.dumps(case[0])]
-    for settings, expected, before, after in cases:
-        line, wrong = try_case(settings, expected, before, after)
-        failed += bool(wrong)
-        print(f"{'FAIL ' + '; '.join(wrong) if wrong else 'ok'}: {json.dumps(settings)}\n    {line}", flush=True)
-    print(f"{len(cases) - failed} passed, {failed} failed")
+    passed = failed = 0
+    runs = [(playbook, rows, "", "") for playbook, rows in table.PLAYBOOKS.items()]
+    runs += [("site", [(settings, pattern)], before, after) for settings, pattern, before, after in table.PREPARED]
+    for playbook, rows, before, after in runs:
+        chosen = [row for row in rows if only in f"{playbook} {json.dumps(row[0])}"]
+        if chosen:
+            good, bad = try_rows(playbook, chosen, before, after)
+            passed, failed = passed + good, failed + bad
+    print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -57,6 +57,14 @@ options:
     description: Where the gateway is to have health and metrics. Empty without that.
     type: str
     default: ""
+  programs:
+    description: Programs that must be there, by the variable that names each.
+    type: dict
+    default: {}
+  directories:
+    description: Directories that must be there, by the variable that names them.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""

@@ -89,7 +89,7 @@ def given_clients(value: Any) -> tuple[dict[str, str], bool]:
             else:
                 rows.append((f"key{number}", entry))
     else:
-        raise InputError("gateway_api_keys is neither a list of keys nor a dictionary of names and keys")
+        raise InputError("gateway_api_keys is neither a list of keys nor a dictionary of names and keys; give one")
     found: dict[str, str] = {}
     for number, (name, key) in enumerate(rows, 1):
         who = f"key {number} of gateway_api_keys" if unnamed else f"the key of {name!r} in gateway_api_keys"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import glob
+import ipaddress
 import json
 import os
 import re
@@ -111,6 +112,17 @@ def listeners(proc: str = "/proc") -> list[dict[str, Any]]:
     return sorted(result, key=lambda row: (row["port"], row["address"]))
 
 
+def addresses(proc: str = "/proc") -> list[str]:
+    """Every address that a service of this host can listen on; empty where it may also listen on others."""
+    if _read(f"{proc}/sys/net/ipv4/ip_nonlocal_bind").strip() == "1":
+        return []
+    found = set(re.findall(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL", _read(f"{proc}/net/fib_trie")))
+    for line in _read(f"{proc}/net/if_inet6").splitlines():
+        raw = line.split()[0]
+        found.add(str(ipaddress.IPv6Address(":".join(raw[i : i + 4] for i in range(0, 32, 4)))))
+    return sorted(found)
+
+
 def unit_pids(prefix: str, proc: str = "/proc") -> list[int]:
     """PIDs of every process that belongs to a systemd unit whose name starts with ``prefix``."""
     found = []
@@ -126,7 +138,8 @@ def disk(path: str) -> dict[str, Any]:
     while not os.path.exists(where):
         where = os.path.dirname(where)
     usage = shutil.disk_usage(where)
-    return {"free_bytes": usage.free, "total_bytes": usage.total, "measured_at": where}
+    usable = os.path.isdir(where) and os.access(where, os.W_OK)
+    return {"free_bytes": usage.free, "total_bytes": usage.total, "measured_at": where, "usable": usable}
 
 
 def library_loads(name: str) -> bool:

@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from dataclasses import dataclass
-from typing import Any, Mapping, Optional
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
 
 GIB = 2**30
 
@@ -32,6 +33,8 @@ class Wishes:
     python: str = "python3"  # interpreter for the engine; another than the host's own is the operator's business
     lock_header: str = ""  # first line of the lock file: which Pythons it is for
     own_nginx_file: str = "/etc/nginx/conf.d/gpuserve.conf"
+    programs: Mapping[str, str] = field(default_factory=dict)  # variable: program that it names
+    directories: Mapping[str, Sequence[str]] = field(default_factory=dict)  # variable: directories that must be there
 
 
 def parse_listen(listen: str) -> Optional[tuple[str, int]]:
@@ -86,6 +89,11 @@ def _port_problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wis
             *problems,
             f"gateway_listen {wishes.gateway_listen!r} is not PORT or ADDRESS:PORT with a port of 1 to 65535",
         ]
+    if not _ours(listen[0], look):
+        problems.append(
+            f"gateway_listen is {wishes.gateway_listen} but this host has no address {listen[0].strip('[]')}, only "
+            f"{', '.join(look['addresses'])}; give one of these, or the port alone"
+        )
     holder = _taken(look, listen[1], own)
     if holder:
         problems.append(f"port {listen[1]} for the gateway is taken by {holder}; stop it or set gateway_listen")
@@ -100,6 +108,38 @@ def _port_problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wis
     return problems
 
 
+def _ours(address: str, look: Mapping[str, Any]) -> bool:
+    try:
+        wanted = ipaddress.ip_address(address.strip("[]"))
+    except ValueError:  # * or localhost
+        return True
+    local = look.get("addresses")
+    return not local or wanted.is_unspecified or wanted.is_loopback or str(wanted) in local
+
+
+def _missing(look: Mapping[str, Any], wishes: Wishes) -> list[str]:
+    """What the settings name and the host has not."""
+    found = [
+        f"{name} is {program} but this host has no such program; install it or name another"
+        for name, program in wishes.programs.items()
+        # uv finds an interpreter by its version too
+        if look.get("commands", {}).get(program) == "" and not re.fullmatch(r"[0-9.]+", program)
+    ]
+    for name, directories in wishes.directories.items():
+        found += [
+            f"{name} holds {directory} but this host has no such directory; make it or name another"
+            for directory in directories
+            if look.get("paths", {}).get(directory, {}).get("exists") is False
+        ]
+    for path, space in look.get("disks", {}).items():
+        if space.get("usable") is False:
+            found.append(
+                f"{path} cannot be made below {space['measured_at']}, which is no directory that can be written to; "
+                "name another place"
+            )
+    return found
+
+
 def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -> list[str]:
     """Every reason why ``plan`` cannot be applied to the host that ``look`` (see host_info) describes."""
     found = []
@@ -109,6 +149,7 @@ def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -
     elif systemd.get("version", 0) < MIN_SYSTEMD:
         found.append(f"systemd {systemd.get('version')} is too old; the services need {MIN_SYSTEMD} or newer")
     found += _port_problems(plan, look, wishes)
+    found += _missing(look, wishes)
     if wishes.gateway_listen:
         nginx = look.get("nginx", {})
         if not nginx.get("config_ok", True) and wishes.own_nginx_file not in nginx.get("config_error", ""):

@@ -104,7 +104,9 @@ host:
       elements: str
       returned: always
     disks:
-      description: For each of O(disks), V(free_bytes), V(total_bytes) and where it was measured.
+      description:
+        - For each of O(disks), V(free_bytes), V(total_bytes), where it was measured, and whether that is a directory
+          which can be written to.
       type: dict
       returned: always
     paths:
@@ -133,6 +135,11 @@ host:
       description: Listening TCP ports with address, pid, process and systemd unit.
       type: list
       elements: dict
+      returned: always
+    addresses:
+      description: Addresses that a service can listen on. Empty where the host allows others too.
+      type: list
+      elements: str
       returned: always
     systemd:
       description: Whether systemd runs the host, its version, and the states of all C(vllm@) units.
@@ -204,6 +211,7 @@ def main() -> None:
             "commands": {name: module.get_bin_path(name) or "" for name in wanted["commands"]},
             "libraries": {name: _host.library_loads(name) for name in wanted["libraries"]},
             "listeners": _host.listeners(),
+            "addresses": _host.addresses(),
             "vllm_pids": _host.unit_pids("vllm@"),
             "systemd": _host.systemd(module.run_command),
             "nginx": _host.nginx(module.run_command, module.get_bin_path("nginx")),

@@ -105,6 +105,23 @@ def test_path_that_is_not_there(tmp_path):
 
 def test_disk_of_a_path_that_is_not_there_yet(tmp_path):
     assert _host.disk(str(tmp_path / "a" / "b"))["measured_at"] == str(tmp_path)
+    assert _host.disk(str(tmp_path / "a" / "b"))["usable"]
+    (tmp_path / "file").touch()
+    assert not _host.disk(str(tmp_path / "file" / "b"))["usable"]
+
+
+def test_addresses(tmp_path):
+    net = tmp_path / "net"
+    net.mkdir()
+    (net / "fib_trie").write_text(
+        "Main:\n  |-- 0.0.0.0\n     /0 universe UNICAST\n  |-- 10.0.0.0\n     /24 link UNICAST\n"
+        "  |-- 10.0.0.5\n     /32 host LOCAL\n  |-- 10.0.0.255\n     /32 link BROADCAST\n"
+    )
+    (net / "if_inet6").write_text("fe80000000000000000000000000000a 02 40 20 80 eth0\n")
+    assert _host.addresses(str(tmp_path)) == ["10.0.0.5", "fe80::a"]
+    (tmp_path / "sys" / "net" / "ipv4").mkdir(parents=True)
+    (tmp_path / "sys" / "net" / "ipv4" / "ip_nonlocal_bind").write_text("1\n")
+    assert _host.addresses(str(tmp_path)) == []
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,12 @@ GOOD += [
     ("python in the lock", {"python": {"version": "3.12.3"}}, {"lock_header": LOCK}),
     ("python of the operator's", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK, "python": "3.12"}),
     ("old python, engine there", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK, "engine_missing": False}),
+    ("an interpreter by its version", {"commands": {"3.12": ""}}, {"programs": {"vllm_python": "3.12"}}),
+    ("a program that is there", {"commands": {"py": "/usr/bin/py"}}, {"programs": {"vllm_python": "py"}}),
+    ("an address of the host's", {"addresses": ["10.0.0.5"]}, {"gateway_listen": "10.0.0.5:8000"}),
+    ("every address", {"addresses": ["10.0.0.5"]}, {"gateway_listen": "[::]:8000"}),
+    ("its own address in other letters", {"addresses": ["fe80::a"]}, {"gateway_listen": "[FE80:0::A]:8000"}),
+    ("an address that comes later", {"addresses": []}, {"gateway_listen": "10.0.0.9:8000"}),
     ("a lock of the operator's that does not say", {"python": {"version": "3.10.4"}}, {"lock_header": "torch==2"}),
 ]
 
@@ -129,6 +135,30 @@ BAD = [
         {"models": {"/models/a@1": {"complaint": "/models/a@1/config.json: is missing; put it back"}}},
         {"model_directory": "/models/a@1"},
         "/models/a@1/config.json: is missing; put it back",
+    ),
+    (
+        "no such address",
+        {"addresses": ["10.0.0.5", "127.0.0.1"]},
+        {"gateway_listen": "10.0.0.9:8000"},
+        "this host has no address 10.0.0.9, only 10.0.0.5, 127.0.0.1; give one of these, or the port alone",
+    ),
+    (
+        "no such program",
+        {"commands": {"python9": ""}},
+        {"programs": {"vllm_python": "python9"}},
+        "vllm_python is python9 but this host has no such program; install it or name another",
+    ),
+    (
+        "no such directory",
+        {"paths": {**_look()["paths"], "/wheels": {"exists": False}}},
+        {"directories": {"vllm_find_links": ["/wheels"]}},
+        "vllm_find_links holds /wheels but this host has no such directory; make it or name another",
+    ),
+    (
+        "below a file",
+        {"disks": {"/a/b": {"free_bytes": 100 * GIB, "measured_at": "/a", "usable": False}}},
+        {},
+        "/a/b cannot be made below /a, which is no directory that can be written to; name another place",
     ),
 ]
 

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.gpuserve.inference.plugins.module_utils._settings import slips
+from ansible_collections.gpuserve.inference.plugins.module_utils._settings_rules import check
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+
+
+def role_options() -> dict[str, dict[str, Any]]:
+    """Every variable of every role: its options in the argument specs, of all entry points."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
+        for spec in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
+            found.update(spec.get("options") or {})
+    return found
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller: what is wrong with the settings is known before the host is asked anything."""
+
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        known = role_options()
+        held = task_vars or {}
+        values: dict[str, Any] = {}
+        lines = slips(held, known)
+        for name in sorted(set(held) & set(known)):
+            try:
+                values[name] = self._templar.template(held[name])
+            except AnsibleError as error:
+                reason = " ".join(str(error).split())
+                lines.append(f"{name} cannot be worked out: {reason}; mend its expression or what it uses")
+        lines += check(values, known)
+        result.update(changed=False, problems=lines)
+        if lines:
+            result.update(failed=True, msg="; ".join(lines))
+        return result
