@@ -17,8 +17,6 @@ import shutil
 from typing import Any, Iterable, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _run
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
-from ansible_collections.gpuserve.inference.plugins.module_utils._model_verify import look_at
 
 Run = _run.Run
 
@@ -185,18 +183,6 @@ def environment_markers(patterns: list[str]) -> dict[str, dict[str, Any]]:
     """Marker of every finished environment whose directory matches one of the shell patterns."""
     found = {path: environment_marker(path) for pattern in patterns for path in glob.glob(pattern)}
     return {path: marker for path, marker in sorted(found.items()) if marker}
-
-
-def model_reports(patterns: list[str]) -> dict[str, dict[str, Any]]:
-    """Every model directory that a path or a shell pattern names, compared with its record; no file is read."""
-    found = {path for pattern in patterns for path in ([pattern] if os.path.isdir(pattern) else glob.glob(pattern))}
-    reports = {}
-    for path in sorted(found):
-        try:
-            reports[path] = look_at(path).to_dict()
-        except ModelError:  # no directory; model_info says so of the one that is asked for
-            continue
-    return reports
 
 
 def nginx(run: Run, executable: Optional[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import stat
@@ -68,6 +69,18 @@ def look_at(directory: str) -> Report:
     """The quick comparison alone: no file is opened but the record, so it takes milliseconds."""
     report, _tree, _record = _compared(Path(directory), "quick")
     return report
+
+
+def model_reports(patterns: list[str]) -> dict[str, dict[str, Any]]:
+    """Every model directory that a path or a shell pattern names, compared with its record; no file is read."""
+    found = {path for pattern in patterns for path in ([pattern] if os.path.isdir(pattern) else glob.glob(pattern))}
+    reports = {}
+    for path in sorted(found):
+        try:
+            reports[path] = look_at(path).to_dict()
+        except ModelError:  # no directory; model_info says so of the one that is asked for
+            continue
+    return reports
 
 
 def verify(

@@ -44,3 +44,13 @@ def start_or_reload(run: Run, unit: str, changed: bool, check: bool = False, ord
         if action:
             systemctl(run, action, unit)
     return action
+
+
+def retire(run: Run, unit: str, check: bool = False) -> bool:
+    """Stop and disable a unit. Whether there was something to do."""
+    state = show(run, unit, "ActiveState", "UnitFileState")
+    if state.get("ActiveState", "inactive") == "inactive" and not state.get("UnitFileState", "").startswith("enabled"):
+        return False
+    if not check:
+        systemctl(run, "disable", "--now", "--quiet", unit)
+    return True

@@ -11,6 +11,7 @@ import glob
 import json
 import os
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
@@ -28,6 +29,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import
 
 KEY_FILE = "engine.key"
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,InvocationID"
+_SETTLE = 0.2  # seconds after an answer: vLLM counts it a little later, which must not pass for a step of its own
 _ANSWERS = ("generate", "embed")  # what can be asked for; of other tasks only /health is known
 
 
@@ -48,23 +50,41 @@ class Replica:
 # ---------------------------------------------------------------- which there are
 
 
-def replicas(etc: str = "/etc/gpuserve") -> list[Replica]:
-    """Every instance by the release that it is linked to: during a rollout they are not all of the same."""
+def targets(etc: str = "/etc/gpuserve") -> list[dict[str, Any]]:
+    """What vllm_ready would ask of every instance, by the release that it is linked to: in a rollout they differ."""
     found = []
-    for path in sorted(glob.glob(f"{etc}/instances/*.args")):
-        name = os.path.basename(path)[: -len(".args")]
-        release = os.path.dirname(os.path.realpath(path))
-        rows = _read_json(f"{release}/release.json").get("targets") or _targets_of_plan(f"{etc}/plan.json")
-        row = next((row for row in rows if isinstance(row, dict) and row.get("name") == name), None)
-        if row:
-            found.append(_replica(name, row))
+    for name, folder in linked(etc):
+        rows = _read_json(f"{folder}/release.json").get("targets") or _targets_of_plan(f"{etc}/plan.json")
+        found += [row for row in rows if isinstance(row, dict) and row.get("name") == name][:1]
     return found
 
 
-def _replica(name: str, row: Mapping[str, Any]) -> Replica:
+def linked(etc: str = "/etc/gpuserve") -> list[tuple[str, str]]:
+    """Names of the instances, each with the directory that its argument file really lies in."""
+    paths = sorted(glob.glob(f"{etc}/instances/*.args"))
+    return [(os.path.basename(path)[: -len(".args")], os.path.dirname(os.path.realpath(path))) for path in paths]
+
+
+def cards(etc: str = "/etc/gpuserve") -> list[dict[str, Any]]:
+    """The planned instances that run on cards: ``name``, ``gpu_uuids`` and ``gpus`` of each."""
+    found = []
+    for name, folder in linked(etc):
+        plan = _read_json(f"{folder}/plan.json") or _read_json(f"{etc}/plan.json")
+        rows = [row for row in plan.get("instances") or () if isinstance(row, dict) and row.get("name") == name]
+        found += [row for row in rows[:1] if row.get("gpu_uuids") or row.get("gpus")]
+    return found
+
+
+def replica_of(row: Mapping[str, Any]) -> Replica:
     socket = row.get("unix_socket")
     address = f"unix:{socket}" if socket else address_of(str(row.get("host") or "127.0.0.1"), int(row.get("port") or 0))
-    return Replica(name, address, str(row.get("task") or "generate"), str(row.get("served_model_name") or ""))
+    return Replica(
+        str(row["name"]), address, str(row.get("task") or "generate"), str(row.get("served_model_name") or "")
+    )
+
+
+def replicas(etc: str = "/etc/gpuserve") -> list[Replica]:
+    return [replica_of(row) for row in targets(etc)]
 
 
 def _targets_of_plan(path: str) -> Sequence[Any]:
@@ -187,7 +207,7 @@ def _after_error(client: EngineClient, why: str) -> tuple[str, str]:
 
 
 class Looker:
-    """Looks at all replicas at the same time; tests give their own clock, processes and HTTP client."""
+    """Looks at all replicas at the same time; tests give their own clock and processes."""
 
     def __init__(
         self,
@@ -196,14 +216,14 @@ class Looker:
         etc: str = "/etc/gpuserve",
         proc: str = "/proc",
         answer: float = 3.0,
-        client: Callable[..., EngineClient] = EngineClient,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._run = run
         self._clock = clock
         self._etc = etc
         self._proc = proc
         self._answer = answer
-        self._client = client
+        self._sleep = sleep
 
     def look(self) -> list[_watch.Seen]:
         found = replicas(self._etc)
@@ -220,11 +240,14 @@ class Looker:
             detail = state.get("Result" if active == "failed" else "SubState", "")
             why = f"{replica.unit} is {active or 'not known'}" + (f" ({detail})" if detail else "")
             return _watch.Seen(replica.name, self._clock(), _watch.DEAD, why, invocation, active)
-        client = self._client(replica.address, key, self._answer)
+        client = EngineClient(replica.address, key, self._answer)
         kind, why = ask(replica, client, self._answer)
+        at = self._clock()
+        if kind == _watch.ANSWERED:
+            self._sleep(_SETTLE)
+            return _watch.Seen(replica.name, at, kind, why, invocation, active, counters(client))
         if kind != _watch.SILENT:
-            values = counters(client) if kind == _watch.ANSWERED else ()
-            return _watch.Seen(replica.name, self._clock(), kind, why, invocation, active, values)
+            return _watch.Seen(replica.name, at, kind, why, invocation, active)
         client.timeout = min(self._answer, 2.0)
         values = counters(client)
         cpu, stopped = at_work(processes(replica.unit, self._proc), self._proc)

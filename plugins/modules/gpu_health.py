@@ -197,6 +197,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _kernel_log
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import GONE, judge_host, served_by
+from ansible_collections.gpuserve.inference.plugins.module_utils._kernel_log_read import read_kernel_log
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
     NoneListed,
     PynvmlMissing,
@@ -206,27 +207,18 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Probe
 
-# Of every line only what is read; "--dmesg" is this boot's.
-JOURNAL = "journalctl --dmesg --boot --no-pager --quiet --output=json --output-fields=MESSAGE,SYSLOG_IDENTIFIER".split()
-
 
 def kernel_log(module: AnsibleModule) -> tuple[str, list[str]]:
     """Where the log is from, and its lines."""
     given = module.params["kernel_log"]
     if given is not None:
         return "given", given.splitlines()
-    why = []
-    for source, command in (("journal", JOURNAL), ("dmesg", ["dmesg"])):
-        path = module.get_bin_path(command[0])
-        if path is None:
-            why.append(f"{command[0]} is not there")
-            continue
-        code, out, said = module.run_command([path, *command[1:]], errors="surrogate_or_replace")
-        if not code and out.strip():  # a container's journal has nothing of the kernel
-            return source, out.splitlines()
-        why.append(f"{command[0]}: {(said.strip().splitlines() or ['it has no lines of the kernel'])[-1]}")
-    module.warn(f"the kernel log cannot be read ({'; '.join(why)}): the verdicts come from NVML alone")
-    return "none", []
+    source, lines, why = read_kernel_log(
+        lambda words: module.run_command(words, errors="surrogate_or_replace"), module.get_bin_path
+    )
+    if source == "none":
+        module.warn(f"the kernel log cannot be read ({why}): the verdicts come from NVML alone")
+    return source, lines
 
 
 def look(module: AnsibleModule, bus: list[str]) -> dict[str, Any]:

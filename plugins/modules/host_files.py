@@ -93,6 +93,12 @@ options:
     type: list
     elements: str
     default: []
+  retired:
+    description:
+      - Units that shall not run. Each that runs or is enabled is stopped and disabled, before any file is removed.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -126,6 +132,11 @@ unit_action:
   description: What was done to O(unit), V(start), V(reload), or empty.
   returned: always
   type: str
+retired:
+  description: Those of O(retired) that were stopped and disabled.
+  returned: always
+  type: list
+  elements: str
 timers:
   description: What was done to each of O(timers) that was not as wanted, V(start) or V(restart).
   returned: always
@@ -182,6 +193,7 @@ def main() -> None:
             "daemon_reload": {"type": "bool", "default": False},
             "unit": {"type": "str"},
             "timers": {"type": "list", "elements": "str", "default": []},
+            "retired": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -189,6 +201,7 @@ def main() -> None:
     params = module.params
     run = module.run_command
     try:
+        retired = [unit for unit in params["retired"] if _systemd.retire(run, unit, check=module.check_mode)]
         keys = make_keys(params["keys"], check=module.check_mode)
         changes = keys + apply_files(
             [_wanted(entry, params["secrets"]) for entry in params["files"]],
@@ -212,10 +225,11 @@ def main() -> None:
     except GpuserveError as exc:
         module.fail_json(msg=str(exc))
     result = {
-        "changed": bool(changes or action or timers),
+        "changed": bool(changes or action or timers or retired),
         "files": [{"path": change.path, "action": change.action} for change in changes],
         "unit_action": action,
         "timers": timers,
+        "retired": retired,
     }
     if module._diff:
         result["diff"] = [

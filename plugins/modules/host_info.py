@@ -167,7 +167,7 @@ import pwd
 import sysconfig
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _host
+from ansible_collections.gpuserve.inference.plugins.module_utils import _host, _model_verify
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import pci_nvidia_cards
 
 
@@ -187,7 +187,7 @@ def main() -> None:
     )
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # nginx is there on Debian
     wanted = module.params
-    models = _host.model_reports(wanted["models"])
+    models = _model_verify.model_reports(wanted["models"])
     for report in models.values():
         for warning in report["warnings"]:
             module.warn(warning)

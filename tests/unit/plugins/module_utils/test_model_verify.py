@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.gpuserve.inference.plugins.module_utils import _host, _model_manifest
+from ansible_collections.gpuserve.inference.plugins.module_utils import _model_manifest, _model_verify
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, ModelError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest import (
     MANIFEST,
@@ -391,7 +391,7 @@ def test_the_look_at_a_host_compares_models(recorded: Path, tmp_path: Path) -> N
     (tmp_path / "org--model@1" / SHARD).unlink()
     (tmp_path / "org--model@2").mkdir()
     (tmp_path / "org--model@3").write_bytes(b"")
-    looks = _host.model_reports([str(recorded), str(tmp_path / "org--model@*"), str(tmp_path / "nowhere")])
+    looks = _model_verify.model_reports([str(recorded), str(tmp_path / "org--model@*"), str(tmp_path / "nowhere")])
     assert {Path(path).name: (r["record"], r["verified"]) for path, r in looks.items()} == {
         "model": ("taken", True), "org--model@1": ("taken", False), "org--model@2": ("none", False),
     }  # fmt: skip
