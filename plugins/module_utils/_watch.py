@@ -129,9 +129,11 @@ def at_work(seen: Seen, memory: Memory) -> Optional[bool]:
     return max(used - memory.cpu.get(pid, 0.0) for pid, used in seen.cpu.items()) / seconds >= AT_WORK
 
 
-def suspect(seen: Seen, memory: Memory) -> bool:
-    """Whether the next look at it should come soon."""
-    return seen.answer == SILENT and memory.answered and memory.alive < seen.at
+def doubt(seen: Seen, memory: Memory, out: bool, limits: Limits) -> Optional[float]:
+    """Seconds until something is to be done about it, where the next look at it should come soon; else None."""
+    if seen.answer != SILENT or not memory.answered or memory.alive >= seen.at:
+        return None
+    return max(0.0, (limits.restart_after if out else limits.out_after) - memory.quiet(seen.at))
 
 
 def decide(

@@ -29,6 +29,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import
 
 KEY_FILE = "engine.key"
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,InvocationID"
+_SHORTEST = 1.0  # seconds that an answer may take at least
 _SETTLE = 0.2  # seconds after an answer: vLLM counts it a little later, which must not pass for a step of its own
 _ANSWERS = ("generate", "embed")  # what can be asked for; of other tasks only /health is known
 
@@ -225,30 +226,34 @@ class Looker:
         self._answer = answer
         self._sleep = sleep
 
-    def look(self) -> list[_watch.Seen]:
+    def look(self, left: Optional[float] = None) -> list[_watch.Seen]:
+        """``left``: seconds until something is to be done about one; no answer is waited for longer."""
+        answer = self._answer if left is None else min(self._answer, max(left, _SHORTEST))
         found = replicas(self._etc)
         if not found:
             return []
         states = unit_states(self._run, [replica.unit for replica in found])
         key = engine_key(self._etc)
         with ThreadPoolExecutor(len(found)) as pool:
-            return list(pool.map(lambda one: self._look(one, states.get(one.unit, {}), key), found))
+            return list(pool.map(lambda one: self._look(one, states.get(one.unit, {}), key, answer), found))
 
-    def _look(self, replica: Replica, state: Mapping[str, str], key: Optional[str]) -> _watch.Seen:
+    def _look(
+        self, replica: Replica, state: Mapping[str, str], key: Optional[str], answer: float
+    ) -> _watch.Seen:
         active, invocation = state.get("ActiveState", ""), state.get("InvocationID", "")
         if active != "active":
             detail = state.get("Result" if active == "failed" else "SubState", "")
             why = f"{replica.unit} is {active or 'not known'}" + (f" ({detail})" if detail else "")
             return _watch.Seen(replica.name, self._clock(), _watch.DEAD, why, invocation, active)
-        client = EngineClient(replica.address, key, self._answer)
-        kind, why = ask(replica, client, self._answer)
+        client = EngineClient(replica.address, key, answer)
+        kind, why = ask(replica, client, answer)
         at = self._clock()
         if kind == _watch.ANSWERED:
             self._sleep(_SETTLE)
             return _watch.Seen(replica.name, at, kind, why, invocation, active, counters(client))
         if kind != _watch.SILENT:
             return _watch.Seen(replica.name, at, kind, why, invocation, active)
-        client.timeout = min(self._answer, 2.0)
+        client.timeout = min(answer, 2.0)
         values = counters(client)
         cpu, stopped = at_work(processes(replica.unit, self._proc), self._proc)
         return _watch.Seen(replica.name, self._clock(), kind, why, invocation, active, values, stopped, cpu)

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from dataclasses import asdict
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _watch
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
@@ -26,7 +26,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._watch_settings
 NOTICE, WARNING, ERROR = 5, 4, 3  # syslog(3): the journal takes them from the start of a line
 
 LONGEST = 60.0  # seconds that one run goes on looking while a replica is under suspicion
-_PAUSE = 1.0
+_PAUSE = 0.5
 _LEVELS = {_watch.OUT: WARNING, _watch.BACK: NOTICE, _watch.KILL: WARNING, _watch.SAY: WARNING}
 _WORDS = {
     _watch.OUT: "out of rotation: ",
@@ -69,7 +69,7 @@ class Watch:
 
     def __init__(
         self,
-        look: Callable[[], Sequence[_watch.Seen]],
+        look: Callable[[Optional[float]], Sequence[_watch.Seen]],
         rotation: Rotation,
         run: Run,
         state: str,
@@ -83,19 +83,21 @@ class Watch:
         self._limits = limits
         self._tell = tell
 
-    def once(self) -> bool:
-        """Look, decide, act. Whether a replica is under suspicion, so that the next look should come soon."""
+    def once(self, left: Optional[float] = None) -> Optional[float]:
+        """Look, decide, act. ``left`` and the result: seconds until a silent replica's time is up, None without one."""
         if not os.path.exists(self._state):  # the first run since the boot: nginx may have older marks yet
             self._act(self._rotation.sync)
-        looks = self._look()
+        looks = self._look(left)
         memories, acts = _watch.decide(looks, load(self._state), self._marks(), self._limits)
         save(self._state, memories)
         for act in acts:
             self._do(act)
-        gone = [name for name, by in self._marks().items() if _watch.WATCH in by and name not in memories]
+        marks = self._marks()
+        gone = [name for name, by in marks.items() if _watch.WATCH in by and name not in memories]
         if gone:
             self._act(lambda: self._rotation.put_back(gone, _watch.WATCH))
-        return any(_watch.suspect(seen, memories[seen.name]) for seen in looks)
+        doubts = [_watch.doubt(seen, memories[seen.name], seen.name in marks, self._limits) for seen in looks]
+        return min((seconds for seconds in doubts if seconds is not None), default=None)
 
     def _marks(self) -> dict[str, list[str]]:
         marks: dict[str, list[str]] = {}
@@ -133,9 +135,10 @@ def watch(settings: Settings, etc: str = "/etc/gpuserve", run_dir: str = "/run/g
     looker = Looker(local_run, time.monotonic, etc, answer=settings.answer_timeout)
     rotation = Rotation(local_run, etc, run_dir=run_dir)
     keeper = Watch(looker.look, rotation, local_run, f"{run_dir}/watch/state.json", limits)
-    began = time.monotonic()
-    while keeper.once() and time.monotonic() - began < LONGEST:
+    began, left = time.monotonic(), keeper.once()
+    while left is not None and time.monotonic() - began < LONGEST:
         time.sleep(_PAUSE)
+        left = keeper.once(left)
 
 
 def main() -> int:

@@ -47,7 +47,11 @@ class Host:
         self.rotation, self.ran, self.said, self.looks = Rotation(), [], [], []
         self.state = tmp_path / "run" / "watch" / "state.json"
         limits = Limits(8, 30, 180, 900)
-        self.watch = Watch(lambda: self.looks, self.rotation, self.run, str(self.state), limits, self.tell)
+        self.watch = Watch(self.look, self.rotation, self.run, str(self.state), limits, self.tell)
+
+    def look(self, left):
+        self.left = left
+        return self.looks
 
     def run(self, words):
         self.ran.append(words)
@@ -68,11 +72,11 @@ def host(tmp_path):
 
 def test_a_stall_from_the_first_doubt_to_the_return(host):
     stopped = {"stopped": ("VLLM::EngineCor (7)",)}
-    assert not host.see(0, ANSWERED)
-    assert host.see(7, SILENT, **stopped)
-    assert host.see(9, SILENT, **stopped)
-    assert host.see(31, SILENT, **stopped)
-    assert not host.see(60, ANSWERED)
+    assert host.see(0, ANSWERED) is None
+    assert host.see(7, SILENT, **stopped) == 1
+    assert host.see(9, SILENT, **stopped) == 21
+    assert host.see(31, SILENT, **stopped) == 0
+    assert host.see(60, ANSWERED) is None
     assert host.rotation.calls == ["sync", ("out", "gpu0", "watch"), ("back", "gpu0", "watch")]
     assert host.ran == [["systemctl", "kill", "--signal=SIGKILL", "vllm@gpu0.service"]]
     assert host.said == [
