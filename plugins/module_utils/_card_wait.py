@@ -143,12 +143,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 0
     try:
         import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # no binding, no library, no driver: pynvml has an error of its own for each
+    except ImportError:
         return 0
+
+    def look() -> list[Held]:
+        pynvml.nvmlInit()
+        try:
+            return held_cards(pynvml, names, share)
+        finally:
+            pynvml.nvmlShutdown()
+
     try:
-        free = wait_for_cards(lambda: held_cards(pynvml, names, share), print, instance)
+        free = wait_for_cards(look, print, instance)
     except pynvml.NVMLError as exc:
         print(f"the cards of {instance} cannot be read ({exc}), starting it all the same")
         return 0

@@ -133,7 +133,7 @@ def pidfd() -> str:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        libc.prctl(0x59616D61, -1, 0, 0, 0)  # PR_SET_PTRACER, any
+        libc.prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER, any
         os.write(write, b"r")
         time.sleep(5)
         os._exit(0)

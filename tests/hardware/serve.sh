@@ -102,7 +102,7 @@ boot() {
     done
     export LD_LIBRARY_PATH=$LAB/debs/usr/lib/x86_64-linux-gnu:$LAB/debs/usr/lib/x86_64-linux-gnu/systemd
     exec setsid "$LAB/debs/usr/bin/systemd-nspawn" --quiet --directory="$LAB/root" --boot --machine=hardware \
-      --register=no --keep-unit --link-journal=no --resolv-conf=off --console=pipe --system-call-filter=bpf \
+      --register=no --keep-unit --link-journal=no --resolv-conf=off --console=pipe --system-call-filter='bpf pidfd_getfd' \
       --bind="$FOLDER:$INSIDE" --bind-ro="$REPO:$COLLECTIONS/ansible_collections/gpuserve/inference" \
       "${binds[@]}" </dev/null >"$OUT/console.txt" 2>&1
   ) &
@@ -277,7 +277,7 @@ part_probe() {
 }
 
 part_serve() {
-  local name port unit
+  local name port unit said
   if ! inside test -e /etc/gpuserve/plan.json; then bad "no plan was applied"; return; fi
   for unit in $(units); do
     name=${unit#vllm@} name=${name%.service} port=$(port_of "$name")
@@ -285,7 +285,7 @@ part_serve() {
       -p TasksCurrent -p DevicePolicy -p DeviceAllow -p IPAddressDeny -p SystemCallFilter >"$OUT/$name.show.txt"
     inside journalctl -u "$unit" -o short-precise --no-pager >"$OUT/$name.journal.txt" || true
     inside systemctl status "$unit" --no-pager -l >"$OUT/$name.status.txt" || true
-    if said=$(ask "$port"); then say "$unit answers: $said"; else bad "$unit does not answer"; fi
+    if said=$(ask "$port" 2>&1 | tail -n 1) && [[ $said == *tokens:* ]]; then say "$unit answers: $said"; else bad "$unit does not answer: $said"; fi
     grep -hE 'KV cache size|init engine|Application startup complete' "$OUT/$name.journal.txt" | tail -n 3 | tee -a "$OUT/summary.txt" || true
     grep -hiE 'not permitted|permission denied|EPERM' "$OUT/$name.journal.txt" | sort -u | head -n 10 |
       sed 's/^/  said: /' | tee -a "$OUT/summary.txt" || true
