@@ -33,6 +33,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest
     hash_file,
     write_manifest,
 )
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_mirror import copy_file, find_mirrored
 
 WANTED = (".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken")
 SKIPPED_DIRS = frozenset({"original", "onnx", "openvino", "gguf", "metal", "runs", "checkpoints"})
@@ -75,6 +76,8 @@ def fetch_model(
         raise ModelError(
             f"{model.label}: not under {dest}, and offline; copy it there, or allow the network for one run"
         )
+    if model.mirror:
+        return _from_mirror(model, dest, allow_pickle, check_mode, log)
     with explained(model):
         info = api_for(model).model_info(model.repo, revision=model.revision, files_metadata=True)
     wanted = choose_files({s.rfilename: s for s in info.siblings or []}, model, allow_pickle)
@@ -119,6 +122,48 @@ def fetch_model(
         raise ModelError(
             f"{target}: cannot be written ({exc.strerror}); check the directory's owner and free space"
         ) from exc
+    return done
+
+
+def _from_mirror(model: HubModel, dest: str, allow_pickle: bool, check_mode: bool, log: str) -> Fetched:
+    """Copied from a directory; what an interrupted run copied already is compared and kept."""
+    found = find_mirrored(str(model.mirror), model.repo, model.revision)
+    wanted = choose_files(dict(found.files), model, allow_pickle)
+    target = directory_of(dest, model.repo, found.commit)
+    size = sum(int(info["size"]) for info in wanted.values())
+    done = Fetched(str(target), found.commit, True, size, sorted(wanted))
+    manifest = read_manifest(target)
+    if manifest is not None and set(wanted) <= set(manifest["files"]):
+        done.changed = False
+        return done
+    _check_space(target, size, model)
+    if check_mode:
+        return done
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        progress = Progress(log, size, f"{target}: copied")
+        progress.say(f"{target}: copying {len(wanted)} files from {found.directory}, {size / 1e9:.1f} GB")
+        with gentle_pool() as pool:
+            sums = dict(
+                zip(
+                    wanted,
+                    pool.map(
+                        lambda name: copy_file(found.directory, target, name, wanted[name]["sha256"], progress), wanted
+                    ),
+                )
+            )
+        write_manifest(
+            target,
+            {
+                "repo": model.repo,
+                "revision": found.commit,
+                "requested": model.revision,
+                "files": entries_of(target, sums),
+            },
+        )
+        progress.say(f"{target}: complete, {size / 1e9:.1f} GB in {len(sums)} files")
+    except OSError as exc:
+        raise ModelError(f"{target}: cannot be copied from {found.directory} ({exc.strerror}): {exc.filename}") from exc
     return done
 
 

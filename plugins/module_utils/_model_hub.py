@@ -21,6 +21,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils import _model_w
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import Remote, read_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_json import read_json
+from ansible_collections.gpuserve.inference.plugins.module_utils._model_mirror import find_mirrored
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 SMALL_FILES = (
@@ -43,6 +44,7 @@ class HubModel:
     token: Optional[str] = None
     endpoint: Optional[str] = None
     offline: bool = False
+    mirror: Optional[str] = None  # a directory on this host, asked instead of the hub
 
     @property
     def label(self) -> str:
@@ -71,6 +73,16 @@ def read_hub_model(
     model: HubModel, *, allow_pickle: bool = False, allow_unknown: bool = False, trust_config_only: bool = True
 ) -> Model:
     """The model of a repository at a revision; ``Model.revision`` is the commit it resolved to."""
+    if model.mirror:
+        found = find_mirrored(model.mirror, model.repo, model.revision)
+        return read_model(
+            str(found.directory),
+            allow_pickle=allow_pickle,
+            allow_unknown=allow_unknown,
+            trust_config_only=trust_config_only,
+            name=model.repo,
+            revision=found.commit,
+        )
     folder, remote = _cached(model) if model.offline else _online(model)
     return read_model(
         str(folder),

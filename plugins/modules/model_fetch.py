@@ -70,6 +70,11 @@ options:
     description:
       - Address of the hub, by default that of E(HF_ENDPOINT) or Hugging Face's own.
     type: str
+  mirror:
+    description:
+      - Directory on this host that is asked instead of the hub. It holds models in directories with records, as
+        M(gpuserve.inference.model_fetch) makes them.
+    type: path
   allow_pickle:
     description:
       - Fetch a model whose weights are pickled only. Loading a pickle can run any code.
@@ -178,6 +183,7 @@ def main() -> None:
             "offline": {"type": "bool", "default": False},
             "token": {"type": "str", "no_log": True},
             "endpoint": {"type": "str"},
+            "mirror": {"type": "path"},
             "allow_pickle": {"type": "bool", "default": False},
             "workers": {"type": "int", "default": 8},
             "log": {"type": "path"},
@@ -190,7 +196,7 @@ def main() -> None:
         file_mode, directory_mode = mode_of(p["file_mode"], "file_mode"), mode_of(p["directory_mode"], "directory_mode")
         if p["workers"] < 1:
             raise InputError(f"workers: {p['workers']} is too few; give 1 or more")
-        hub = HubModel(p["repo"], p["revision"], None, p["token"], p["endpoint"], p["offline"])
+        hub = HubModel(p["repo"], p["revision"], None, p["token"], p["endpoint"], p["offline"], p["mirror"])
         done = fetch_model(
             hub,
             p["dest"],

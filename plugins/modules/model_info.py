@@ -54,6 +54,11 @@ options:
     description:
       - Address of the hub, by default that of E(HF_ENDPOINT) or Hugging Face's own.
     type: str
+  mirror:
+    description:
+      - Directory on this host that is asked instead of the hub. It holds models in directories with records, as
+        M(gpuserve.inference.model_fetch) makes them.
+    type: path
   allow_pickle:
     description:
       - Accept a model whose weights are pickled only. Loading a pickle can run any code, so such a model is refused
@@ -293,6 +298,7 @@ def main() -> None:
             "offline": {"type": "bool", "default": False},
             "token": {"type": "str", "no_log": True},
             "endpoint": {"type": "str"},
+            "mirror": {"type": "path"},
             "allow_pickle": {"type": "bool", "default": False},
             "allow_unknown": {"type": "bool", "default": False},
             "require_weights": {"type": "bool", "default": False},
@@ -311,7 +317,9 @@ def main() -> None:
         if p["path"] is not None:
             model = read_model(p["path"], **rules)
         else:
-            hub = HubModel(p["repo"], p["revision"], p["cache_dir"], p["token"], p["endpoint"], p["offline"])
+            hub = HubModel(
+                p["repo"], p["revision"], p["cache_dir"], p["token"], p["endpoint"], p["offline"], p["mirror"]
+            )
             model = read_hub_model(hub, **rules)
     except HubMissing as exc:
         module.fail_json(msg=f"{missing_required_lib('huggingface_hub')}. {exc}", exception=traceback.format_exc())
