@@ -51,10 +51,10 @@ def on_host(command: str) -> str:
 
 def rollout(settings: dict) -> tuple[int, str]:
     words = ["ansible-playbook", "gpuserve.inference.site", "-i", f"{HERE}/inventory.py", "-e", json.dumps(settings)]
-    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
-    said = re.findall(r'"msg": "((?:[^"\\]|\\.)*)"', done.stdout + done.stderr)
-    return done.returncode, said[-1] if said and done.returncode else done.stdout[-600:]
+    said = re.findall(r'^fatal: .*"msg": "((?:[^"\\]|\\.)*)"', done.stdout + done.stderr, re.M)
+    return done.returncode, said[-1] if said else done.stdout[-600:]
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
             on_host(FLIP.format(path=path))
         half = settings.pop("half_built", "") if "half_built" in settings else ""
         if half:  # an install that was cut off: files, but no mark that it is whole
-            on_host(f"rm -f {half}/.gpuserve.json; mkdir -p {half}/bin && echo broken >{half}/bin/python")
+            on_host(f"rm -f {half}/.gpuserve.json; rm -rf {half}/bin/*; echo broken >{half}/bin/python")
         code, line = rollout(settings)
         after = on_host(SERVES)
         if path:
@@ -79,7 +79,9 @@ def main() -> None:
             fine = code != 0 and re.search(wanted, line) is not None and after == before and after.endswith("200\n200")
         else:
             fine = code == 0
-        print("ok  " if fine else "BAD ", path or "nothing spoiled", settings, "->", line.splitlines()[-1][:300])
+        print(
+            "ok  " if fine else "BAD ", path or "nothing spoiled", settings, "->", line.strip().splitlines()[-1][:300]
+        )
         if not fine:
             wrong.append(f"{path}: {code} {line} {before} {after}")
     tools = on_host("/opt/second/tools/bin/uv --version")
