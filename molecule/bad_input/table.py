@@ -36,6 +36,7 @@ SETTINGS: list[Row] = [
     ({"vllm_served_model_name": True}, r"vllm_served_model_name is true; give a name"),
     ({"vllm_hub_token": "hf_secret word"}, r"vllm_hub_token cannot be used; give the token alone"),
     ({"vllm_hub_token": ["hf_secret"]}, r"vllm_hub_token cannot be used; give the token alone"),
+    ({"vllm_models_mirror": "mirror"}, r'vllm_models_mirror is "mirror"; give the absolute path of a directory'),
     ({"vllm_hub_endpoint": "hub"}, r'vllm_hub_endpoint is "hub"; give an address such as https://HOST/PATH'),
     ({"vllm_model_verify": "sometimes"}, r'vllm_model_verify is "sometimes"; give one of quick, full, none'),
     ({"vllm_allow_pickle": "perhaps"}, rf'vllm_allow_pickle is "perhaps"; {TRUE_OR_FALSE}'),
@@ -201,6 +202,8 @@ HOST: list[Row] = [
     ({"vllm_model": "/srv/models/empty"}, r"/srv/models/empty.*config\.json"),
     ({"vllm_model": "/srv/models/mystery"}, r"MysteryForCausalLM"),
     ({"vllm_model": "/srv/models/pickled"}, r"pytorch_model\.bin.*safetensors"),
+    ({"vllm_model": "org/model", "vllm_models_mirror": "/srv/none"}, r"there is no directory /srv/none"),
+    ({"vllm_model": "org/model", "vllm_models_mirror": "/srv/models"}, r"not in the mirror /srv/models"),
     ({"vllm_model": "org/model", "vllm_hub_endpoint": "http://127.0.0.1:1"}, r"org/model.*127\.0\.0\.1:1 cannot be"),
     (
         {"vllm_workload": {"input_tokens": "many", "output_tokens": 1, "concurrency": 1}},

@@ -123,6 +123,7 @@ RULES: dict[str, Rule] = {
     "vllm_models_dir": own_directory("/var/lib/gpuserve/models"),
     "vllm_hub_token": text(r"[!-~]*", "the token alone, without spaces and line breaks"),
     "vllm_hub_endpoint": url(empty="the hub itself"),
+    "vllm_models_mirror": text(r"(/[^\s\"'\\$%;]+)?", "the absolute path of a directory on the host, or nothing"),
     "vllm_start_timeout": number(1, 86400, "seconds, a whole number"),
     "vllm_shutdown_timeout": number(0, 86400, "seconds, a whole number"),
     "vllm_watch_interval": number(1, 300, "seconds"),
