@@ -17,6 +17,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 
 RUNNING = "vllm:num_requests_running"  # vllm/v1/metrics/loggers.py
 WAITING = "vllm:num_requests_waiting"
+TOKENS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Drained:
     seconds: float = 0.0
     error: str = ""
     quiet: int = 0  # looks in a row that found nothing to do
+    progress: Optional[float] = None  # tokens read and written since its start: an engine that stalls stops counting
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -76,6 +78,7 @@ def _look(out: Drained, target: Target, client: EngineClient, run: _host.Run, go
     else:
         out.running, out.waiting, out.error = int(running), int(waiting), ""
         out.quiet = out.quiet + 1 if running + waiting == 0 else 0
+        out.progress = sum(metrics.total(name) or 0.0 for name in TOKENS)
 
 
 def drain(

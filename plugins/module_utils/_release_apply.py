@@ -13,6 +13,7 @@ from typing import Any, Callable, Mapping, Sequence
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import Release, ReleaseStore
+from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Mark
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import daemon_reload, show
 from ansible_collections.gpuserve.inference.plugins.module_utils._units import (
     UnitChange,
@@ -22,16 +23,16 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._units import (
     unit_name,
 )
 
-MODES = ("none", "rolling", "at_once")
+BY = "roll"  # whose mark a replica carries while it is replaced
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the host is asked; tests give their own. ``serves`` takes a row of vllm_ready's instances."""
+    """How the host is asked; tests give their own. ``serves`` takes a row of vllm_ready's instances, ``out`` a name."""
 
     run: Run
     serves: Callable[[Mapping[str, Any]], bool]
-    marked: Callable[[str], bool] = lambda name: False
+    out: Callable[[str], Sequence[Mark]] = lambda name: ()
     proc: str = "/proc"
     unit_dir: str = "/etc/systemd/system"
 
@@ -73,7 +74,14 @@ def wanted_release(store: ReleaseStore, release: str) -> str:
     return before
 
 
-def compare(store: ReleaseStore, wanted: Release, look: Look, restart: str = "rolling", check: bool = False) -> Step:
+def compare(
+    store: ReleaseStore,
+    wanted: Release,
+    look: Look,
+    restart: str = "rolling",
+    check: bool = False,
+    force: bool = False,
+) -> Step:
     """What leads to ``wanted``. Where nothing has to be restarted, links and unit are put right at once."""
     names = wanted.names
     present = sorted(
@@ -83,8 +91,8 @@ def compare(store: ReleaseStore, wanted: Release, look: Look, restart: str = "ro
         return Step("at_once", "nothing runs here yet")
     if sorted(names) != present:
         return Step("at_once", f"the instances change from {', '.join(present)} to {', '.join(names)}")
-    other = [name for name in names if look.digest(name) != wanted.digest(name)]
-    marked = [name for name in names if look.marked(name)]
+    other = [name for name in names if force or look.digest(name) != wanted.digest(name)]
+    marked = [name for name in names if any(mark.by == BY for mark in look.out(name))]
     if not other and not marked:
         changed = _put_right(store, wanted, look.run, check)
         return Step("none", "every instance runs as wanted", changed=changed)
@@ -99,8 +107,17 @@ def compare(store: ReleaseStore, wanted: Release, look: Look, restart: str = "ro
     serving = [name for name in names if look.serves(wanted.target(name) or {})]
     if not serving:
         return Step("at_once", "no instance serves now, so there is nothing to keep up")
-    # whoever is down already comes first: the host never has two of them down because of this
-    roll = sorted({*other, *marked}, key=lambda name: (name in serving, names.index(name)))
+    # whoever is down or out already comes first: the host never has two of them away because of this
+    up = [name for name in serving if not look.out(name)]
+    roll = sorted({*other, *marked}, key=lambda name: (name in up, names.index(name)))
+    kept = [mark for name in names for mark in look.out(name) if mark.by in ("operator", "health")]
+    if kept and set(roll) & set(up):
+        why = f": {kept[0].reason}" if kept[0].reason else ""
+        raise InputError(
+            f"{kept[0].name} is out of rotation (by {kept[0].by}{why}), so no other replica of this host may be"
+            " restarted one by one; put it back first (playbook drain with gpuserve_drain_state=back), or restart all"
+            " with vllm_restart=at_once"
+        )
     return Step("rolling", f"{len(roll)} of {len(names)} instances, one after the other", roll)
 
 

@@ -31,11 +31,13 @@ options:
     required: true
   state:
     description:
+      - V(found) only tells which release O(release) means.
       - V(compared) tells what has to be done. Where no instance must be restarted, it puts links and unit right.
       - V(started) stops whatever is not as wanted, all at once, and starts it with this release.
       - V(good) remembers the release as good, and removes releases that nothing needs any more.
     type: str
     choices:
+      - found
       - compared
       - started
       - good
@@ -47,6 +49,10 @@ options:
       - rolling
       - at_once
     default: rolling
+  force:
+    description: Whether all instances shall be restarted though they run as wanted, with O(restart=rolling).
+    type: bool
+    default: false
   instances:
     description:
       - The instances of the release, as the filter P(gpuserve.inference.instance_files#filter) returns them.
@@ -150,21 +156,14 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _release_apply
-from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import EngineClient
-from ansible_collections.gpuserve.inference.plugins.module_utils._engine_wait import targets_from
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import (
-    EngineError,
-    GpuserveError,
-    InputError,
-)
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._host import MARKER
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest import MANIFEST
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import Release, ReleaseStore
+from ansible_collections.gpuserve.inference.plugins.module_utils._roll_host import LOCK, WAIT, look_at
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 
-LOCK = "/run/gpuserve/roll.lock"
-WAIT = 1800  # seconds: as long as a replica may take to finish its work, and its successor to start
 AFTER = {"start": "running", "restart": "running anew", "stop": "gone"}
 
 
@@ -177,26 +176,10 @@ def the_release(store: ReleaseStore, params: dict, check: bool) -> Release:
     return store.load(name)
 
 
-def serves(row: dict) -> bool:
-    try:
-        return EngineClient(targets_from([row])[0].address, timeout=3).health() == 200
-    except EngineError:
-        return False
-
-
 def removable(patterns: list) -> list:
     """Finished environments and downloads of this collection; nothing that somebody else put there."""
     found = sorted({path for pattern in patterns for path in glob.glob(pattern) if not os.path.islink(path)})
     return [path for path in found if any(os.path.isfile(os.path.join(path, name)) for name in (MARKER, MANIFEST))]
-
-
-def look_at(module: AnsibleModule) -> _release_apply.Look:
-    marks = Rotation(module.run_command).look()
-    return _release_apply.Look(
-        module.run_command,
-        serves,
-        lambda name: any(mark.by == "roll" for mark in marks.out(name)),
-    )
 
 
 def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
@@ -204,10 +187,12 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
     release = the_release(store, params, check)
     result: dict = {"changed": False, "release": release.id, "targets": list(release.targets)}
     if params["state"] == "compared":
-        step = _release_apply.compare(store, release, look_at(module), params["restart"], check)
+        step = _release_apply.compare(
+            store, release, look_at(module.run_command), params["restart"], check, params["force"]
+        )
         result.update(changed=step.changed, mode=step.mode, why=step.why, roll=step.roll)
     elif params["state"] == "started":
-        units = _release_apply.start_at_once(store, release, look_at(module), check)
+        units = _release_apply.start_at_once(store, release, look_at(module.run_command), check)
         result.update(
             changed=bool(units), units=[{"unit": u.unit, "action": u.action, "before": u.before} for u in units]
         )
@@ -216,7 +201,7 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
                 "before": "".join(f"{u.unit}: {u.before}\n" for u in units),
                 "after": "".join(f"{u.unit}: {AFTER[u.action]}\n" for u in units),
             }
-    elif not check:
+    elif params["state"] == "good" and not check:
         back = Rotation(module.run_command).put_back(release.names, "roll")
         changed = store.finish(release.id)
         removed = [store.folder(name) for name in store.prune()]
@@ -224,6 +209,8 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
         for path in _release_apply.unneeded(removable(params["prune"]), kept):
             shutil.rmtree(path)
             removed.append(path)
+            if os.path.isfile(f"{path}.lock.txt"):  # what an environment was built from lies beside it
+                os.unlink(f"{path}.lock.txt")
         result.update(changed=bool(back or changed or removed), removed=removed)
     good = store.good()
     result.update(good=good, good_targets=list(store.load(good).targets) if good else [])
@@ -234,8 +221,9 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "release": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["compared", "started", "good"], "default": "compared"},
+            "state": {"type": "str", "choices": ["found", "compared", "started", "good"], "default": "compared"},
             "restart": {"type": "str", "choices": ["rolling", "at_once"], "default": "rolling"},
+            "force": {"type": "bool", "default": False},
             "instances": {
                 "type": "list",
                 "elements": "dict",

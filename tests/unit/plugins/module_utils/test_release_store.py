@@ -10,6 +10,7 @@ import os
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _release_apply as apply
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Mark
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.release_host import Host
 
 
@@ -18,8 +19,11 @@ def host(tmp_path):
     return Host(tmp_path)
 
 
-def look(host, serving=("gpu0", "gpu1"), marked=()):
-    return apply.Look(host, lambda row: row["name"] in serving, lambda name: name in marked, host.proc, host.unit_dir)
+def look(host, serving=("gpu0", "gpu1"), marked=(), by="roll"):
+    def out(name):
+        return [Mark(name, by, "fan")] if name in marked else []
+
+    return apply.Look(host, lambda row: row["name"] in serving, out, host.proc, host.unit_dir)
 
 
 def test_links_lead_to_a_release(host):
@@ -107,6 +111,21 @@ def half_way_and_marked(host):
     return two, {"marked": ("gpu0",)}
 
 
+def second_was_taken_out(host):
+    two, _more = other_text(host)
+    return two, {"marked": ("gpu1",)}
+
+
+def second_is_out_by_the_watch(host):
+    two, _more = other_text(host)
+    return two, {"marked": ("gpu1",), "by": "watch"}
+
+
+def only_the_drained_one_is_left(host):
+    two, _more = half_way(host)
+    return two, {"marked": ("gpu1",), "by": "operator"}
+
+
 def second_is_down(host):
     two, _more = other_text(host)
     return two, {"serving": ("gpu0",)}
@@ -154,6 +173,9 @@ CASES = [
     (other_unit, "rolling", ["gpu0", "gpu1"], "2 of 2 instances, one after the other"),
     (half_way, "rolling", ["gpu1"], "1 of 2 instances, one after the other"),
     (half_way_and_marked, "rolling", ["gpu0", "gpu1"], "2 of 2 instances, one after the other"),
+    (second_was_taken_out, "rolling", ["gpu1", "gpu0"], "2 of 2 instances, one after the other"),
+    (second_is_out_by_the_watch, "rolling", ["gpu1", "gpu0"], "2 of 2 instances, one after the other"),
+    (only_the_drained_one_is_left, "rolling", ["gpu1"], "1 of 2 instances, one after the other"),
     (second_is_down, "rolling", ["gpu1", "gpu0"], "2 of 2 instances, one after the other"),
     (crashed, "rolling", ["gpu1"], "1 of 2 instances, one after the other"),
     (nobody_serves, "at_once", [], "no instance serves now, so there is nothing to keep up"),
@@ -170,6 +192,13 @@ def test_what_leads_to_a_release(host, make, mode, roll, why):
     step = apply.compare(host.store, wanted, look(host, **more))
     assert (step.mode, step.roll, step.why) == (mode, roll, why)
     assert host.orders == orders, "looking starts and stops nothing"
+
+
+@pytest.mark.parametrize("by", ["operator", "health"])
+def test_nothing_is_begun_where_one_is_kept_out(host, by):
+    wanted, _more = other_text(host)
+    with pytest.raises(InputError, match=rf"gpu1 is out of rotation \(by {by}: fan\), so no other replica"):
+        apply.compare(host.store, wanted, look(host, marked=("gpu1",), by=by))
 
 
 def test_asked_to_do_it_at_once(host):
