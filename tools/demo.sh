@@ -94,7 +94,6 @@ play gpuserve.inference.site
 end_watcher
 
 step "a question through the gateway, with the key that the machine made for itself"
-# shellcheck disable=SC2016 # it is the machine that expands this
 key() { "$MACHINE" ssh "$NAME" "awk '\$1 == \"default\" {print \$2}' /etc/gpuserve/gateway/clients" </dev/null; }
 KEY=$(key)
 export KEY

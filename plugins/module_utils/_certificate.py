@@ -16,7 +16,7 @@ from typing import Callable, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import write_text
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 DAY = 86400
 SOON = 21  # days before its end from which on a certificate is spoken of

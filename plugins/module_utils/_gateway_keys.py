@@ -16,8 +16,8 @@ from ansible_collections.gpuserve.inference.plugins.module_utils import _files, 
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_keys import first_key
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 from ansible_collections.gpuserve.inference.plugins.module_utils._gateway_clients import Client, Wish
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 _MANAGED = "# Managed by gpuserve.inference: changes are overwritten.\n"
 
@@ -101,6 +101,14 @@ class GatewayKeys:
             if not mine:
                 raise GpuserveError("the keys are being changed by another program for 30 s; try again")
             return self._hold(wish, open_to_all, upstream, upstream_key, False)
+
+    def expire(self) -> list[str]:
+        """Take away the old keys whose time is over. Returns whose they were."""
+        now = self._clock()
+        over = [client.name for client in self.look() if client.old and client.until <= now]
+        if over:
+            self.hold(Wish())
+        return over
 
     def _hold(self, wish: Wish, open_to_all: Optional[bool], upstream: str, upstream_key: str, check: bool) -> Held:
         clients = _gateway_clients.changed(self._clock(), self.look(), wish, self._new_key)

@@ -44,7 +44,7 @@ def client_keepalive(wish: str, nginx_version: str) -> str:
     safe = numbers >= KEEPALIVE_SAFE
     if wish == "auto":
         return "safe" if safe else "off"
-    return "off" if wish == "off" else "safe" if safe else "on"
+    return "off" if wish in ("off", "False") else "safe" if safe else "on"
 
 
 def status_listen(listen: str, wish: str) -> str:

@@ -163,9 +163,7 @@ def _quiet(seen: Seen, kept: Mapping[str, Memory]) -> float:
     return kept[seen.name].quiet(seen.at)
 
 
-def _one(
-    seen: Seen, memory: Memory, marks: Sequence[str], others: bool, limits: Limits
-) -> tuple[Memory, list[Act]]:
+def _one(seen: Seen, memory: Memory, marks: Sequence[str], others: bool, limits: Limits) -> tuple[Memory, list[Act]]:
     name, mine = seen.name, WATCH in marks
     if seen.answer == ANSWERED:
         return memory, ([Act(BACK, name, "answers again")] if mine else [])
@@ -195,9 +193,7 @@ def _loading(seen: Seen, memory: Memory, mine: bool, limits: Limits) -> tuple[Me
     return memory, acts
 
 
-def _silent(
-    seen: Seen, memory: Memory, mine: bool, others: bool, limits: Limits
-) -> tuple[Memory, list[Act]]:
+def _silent(seen: Seen, memory: Memory, mine: bool, others: bool, limits: Limits) -> tuple[Memory, list[Act]]:
     quiet = memory.quiet(seen.at)
     if quiet < limits.out_after:
         return memory, []
@@ -211,9 +207,7 @@ def _silent(
     acts = []
     if not mine and (sure or others):
         acts.append(Act(OUT, seen.name, reason))
-    if quiet >= (limits.restart_after if sure else limits.busy_after) and _may_kill(
-        seen, memory, limits.restart_after
-    ):
+    if quiet >= (limits.restart_after if sure else limits.busy_after) and _may_kill(seen, memory, limits.restart_after):
         acts.append(Act(KILL, seen.name, reason))
         memory = replace(memory, killed=seen.at)
     return memory, acts

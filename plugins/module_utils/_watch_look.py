@@ -237,9 +237,7 @@ class Looker:
         with ThreadPoolExecutor(len(found)) as pool:
             return list(pool.map(lambda one: self._look(one, states.get(one.unit, {}), key, answer), found))
 
-    def _look(
-        self, replica: Replica, state: Mapping[str, str], key: Optional[str], answer: float
-    ) -> _watch.Seen:
+    def _look(self, replica: Replica, state: Mapping[str, str], key: Optional[str], answer: float) -> _watch.Seen:
         active, invocation = state.get("ActiveState", ""), state.get("InvocationID", "")
         if active != "active":
             detail = state.get("Result" if active == "failed" else "SubState", "")

@@ -17,6 +17,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from ansible_collections.gpuserve.inference.plugins.module_utils import _watch
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import write_text
+from ansible_collections.gpuserve.inference.plugins.module_utils._gateway_keys import GatewayKeys
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import systemctl
@@ -143,6 +144,8 @@ def watch(settings: Settings, etc: str = "/etc/gpuserve", run_dir: str = "/run/g
 
 def main() -> int:
     try:
+        for name in GatewayKeys(local_run).expire():
+            say(NOTICE, f"the old key of {name} has ended")
         watch(read_settings("/etc/gpuserve/watch.json"))
     except (GpuserveError, OSError) as exc:
         say(ERROR, str(exc))

@@ -26,6 +26,7 @@ class Host:
         self.etc = tmp_path / "etc"
         (self.etc / "gateway").mkdir(parents=True)
         (self.etc / "engine.key").write_text("engine-key-1\n")
+        self.owner = (pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name)
         self.keys = _gateway_keys.GatewayKeys(
             self,
             str(self.etc),
@@ -33,7 +34,7 @@ class Host:
             clock=lambda: NOW,
             sleep=lambda _s: None,
             new_key=lambda: "made-key-1",
-            owner=(pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name),
+            owner=self.owner,
         )
 
     def __call__(self, command):
@@ -112,6 +113,19 @@ def test_what_nginx_refuses_is_taken_back(host):
         host.keys.hold(Wish(add=["bob"]))
     assert host.text("clients.conf") == before
     assert [client.name for client in host.keys.look()] == ["default"]
+
+
+def test_old_keys_end_by_themselves(host):
+    host.keys.hold(Wish(default=True), False, "engines")
+    host.keys.hold(Wish(rotate=["default"], grace=60))
+    assert host.text("clients.conf").count("if (") == 2
+    assert host.keys.expire() == []
+    later = _gateway_keys.GatewayKeys(
+        host, str(host.etc), run_dir=str(host.etc), clock=lambda: NOW + 61, owner=host.owner
+    )
+    assert later.expire() == ["default"]
+    assert host.text("clients.conf").count("if (") == 1
+    assert later.expire() == []
 
 
 def test_each_key_is_compared_letter_by_letter():

@@ -134,6 +134,7 @@ def test_idle_connections_of_clients_are_kept_where_a_reload_does_not_cut_them(v
     assert _gateway_settings.client_keepalive("auto", version) == auto
     assert _gateway_settings.client_keepalive("on", version) == on
     assert _gateway_settings.client_keepalive("off", version) == "off"
+    assert _gateway_settings.client_keepalive(str(False), version) == "off"  # what YAML makes of off without quotes
 
 
 @pytest.mark.parametrize(
