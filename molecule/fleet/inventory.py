@@ -87,8 +87,8 @@ def inventory() -> dict[str, Any]:
     out: dict[str, Any] = {
         "_meta": {"hostvars": {"front": front, **{n: {**row, "gateway_listen": "8000"} for n, row in servers.items()}}},
         "all": {"vars": {**CONNECTION, "gateway_api_keys": ["fleet-of-throwaway-machines"]}, "children": ["fleet"]},
-        "fleet": {"children": ["servers", "fronts"]},
-        "fronts": {"hosts": ["front"]},
+        "fleet": {"children": ["servers", "gpuserve_front"]},
+        "gpuserve_front": {"hosts": ["front"]},
         "servers": {"children": list(groups), "vars": VLLM if REAL else STANDIN},
     }
     for group, names in groups.items():

@@ -32,7 +32,7 @@ join_network() { # NAME ADDRESS: the machine's namespace, with a cable to the br
       ip -n "$hub" link add "$BRIDGE" type bridge
       ip -n "$hub" link set "$BRIDGE" up
     fi
-    ip -n "$hub" -o address show dev "$BRIDGE" | grep -qF " $gateway/24 " ||
+    [[ $(ip -n "$hub" -o address show dev "$BRIDGE") == *" $gateway/24 "* ]] ||
       ip -n "$hub" address add "$gateway/24" dev "$BRIDGE"
     [ ! -e "$NETNS_DIR/$space" ] || ip netns delete "$space" # what an unclean end left
     ip netns add "$space"
