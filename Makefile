@@ -4,10 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PYTHON
 
-.PHONY: help venv venv-test demo demo-clean test lint unit engine sanity build molecule readme bench-planner clean
+.PHONY: help venv venv-test demo demo-clean test lint unit engine sanity build molecule readme bench-planner bench-reliability clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## build .venv: Ansible and the libraries the collection uses, ready to run from this directory
 	@tools/venv.sh base
@@ -47,6 +47,9 @@ readme: venv ## regenerate the variable tables of roles/*/README.md from their a
 
 bench-planner: venv ## the planner beside other estimators, on measured rows (ARGS=--install fetches them first)
 	@.venv/bin/python benchmarks/planner/compare.py $(ARGS) && .venv/bin/python benchmarks/planner/timing.py
+
+bench-reliability: venv-test ## faults and reloads under load on two real replicas (root needed; FIGURES='kill_main stall' narrows them)
+	@benchmarks/reliability/run.sh $(FIGURES)
 
 clean: ## remove .venv, caches and build results
 	@rm -rf .venv .cache .ansible build tests/output .mypy_cache .ruff_cache .pytest_cache
