@@ -112,6 +112,12 @@ SETTINGS: list[Row] = [
     ({"vllm_watch_out_after": 40}, r"vllm_watch_restart_after must be above vllm_watch_out_after; set"),
     ({"vllm_health_watch": 2}, rf"vllm_health_watch is 2; {TRUE_OR_FALSE}"),
     ({"vllm_health_watch_interval": 0}, r"vllm_health_watch_interval is 0; give seconds of 10 to 86400"),
+    # --- restarts
+    ({"vllm_restart": "fast"}, r'vllm_restart is "fast"; give one of rolling, at_once'),
+    ({"vllm_force_restart": "maybe"}, rf'vllm_force_restart is "maybe"; {TRUE_OR_FALSE}'),
+    ({"vllm_drain_timeout": -1}, r"vllm_drain_timeout is -1; give seconds, a whole number of 0 to 86400"),
+    ({"vllm_drain_force": "maybe"}, rf'vllm_drain_force is "maybe"; {TRUE_OR_FALSE}'),
+    ({"vllm_prune": "old"}, rf'vllm_prune is "old"; {TRUE_OR_FALSE}'),
     # --- places: the teardown removes what lies below them
     ({"vllm_prefix": "opt/gpuserve"}, rf'vllm_prefix is "opt/gpuserve"; {OWN}'),
     ({"vllm_prefix": "/"}, rf'vllm_prefix is "/"; {OWN}'),
@@ -192,6 +198,15 @@ SETTINGS: list[Row] = [
     ({"gpu_host_commands": "nvtop"}, rf'gpu_host_commands is "nvtop"; {LIST} of'),
     ({"gpu_host_environments": {"a": 1}}, rf'gpu_host_environments is \{{"a": 1\}}; {LIST} of'),
     ({"gpu_host_models": "/srv/models"}, rf'gpu_host_models is "/srv/models"; {LIST} of'),
+    # --- the playbooks
+    ({"gpuserve_serial": "half"}, r'gpuserve_serial is "half"; give a number of hosts, a part such as'),
+    ({"gpuserve_serial": [1, "200%"]}, r"gpuserve_serial is .*; give a number of hosts, a part such as"),
+    ({"gpuserve_serial": 0}, r"gpuserve_serial is 0; give a number of hosts"),
+    ({"gpuserve_max_fail_percentage": 101}, r"gpuserve_max_fail_percentage is 101; give a whole number of 0 to 100"),
+    ({"gpuserve_drain": []}, r"gpuserve_drain is \[\]; give all, or names of instances"),
+    ({"gpuserve_drain_state": "in"}, r'gpuserve_drain_state is "in"; give one of out, back'),
+    ({"gpuserve_drain_stop": "later"}, rf'gpuserve_drain_stop is "later"; {TRUE_OR_FALSE}'),
+    ({"gpuserve_drain_reason": "a\nb"}, r"gpuserve_drain_reason is .*; give text of one line"),
     # --- names that nobody reads
     ({"vllm_modle": "/srv/models/x"}, r"vllm_modle is no variable of this collection; did you mean vllm_model\?"),
     ({"gateway_api_key": ["good-enough"]}, r"gateway_api_key is no variable .*; did you mean gateway_api_keys\?"),
@@ -263,6 +278,13 @@ PLAYBOOKS: dict[str, list[Row]] = {
     "plan": [*FEW, *HOST[::6]],
     "verify": [*FEW, ({}, r"no plan was applied to this host yet; run the playbook gpuserve\.inference\.site first")],
     "teardown": FEW,
+    # these end for all hosts where one fails, so what needs a look at the host is tried with one row
+    "rolling_update": FEW,
+    "rollback": [*FEW],
+    "drain": [
+        *FEW, *[row for row in SETTINGS if "gpuserve_drain" in "".join(row[0])],
+        ({"gpuserve_drain": "gpu9"}, r"site first|gpu9"),
+    ],
     "front": [*FEW, ({}, r"gateway_upstreams is empty; name the gateways of other hosts")],
     "keys": [
         *FEW,

@@ -11,14 +11,14 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.gpuserve.inference.plugins.module_utils._settings import slips
-from ansible_collections.gpuserve.inference.plugins.module_utils._settings_rules import check
+from ansible_collections.gpuserve.inference.plugins.module_utils._settings_rules import PLAYBOOK_OPTIONS, check
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
 def role_options() -> dict[str, dict[str, Any]]:
     """Every variable of every role: its options in the argument specs, of all entry points."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = dict(PLAYBOOK_OPTIONS)
     for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
         for spec in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
             found.update(spec.get("options") or {})

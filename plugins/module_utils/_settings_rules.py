@@ -79,7 +79,32 @@ CLIENTS = Rule(
     words=True,
 )
 
+# variables of the playbooks themselves, which no role has
+PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
+    "gpuserve_serial": {"type": "raw"},
+    "gpuserve_max_fail_percentage": {"type": "int"},
+    "gpuserve_drain": {"type": "raw"},
+    "gpuserve_drain_state": {"type": "str", "choices": ["out", "back"]},
+    "gpuserve_drain_stop": {"type": "bool"},
+    "gpuserve_drain_reason": {"type": "str"},
+}
+
+
+def _serial(value: Any) -> bool:
+    steps = value if isinstance(value, list) else [value]
+    return bool(steps) and all(
+        not isinstance(step, bool) and re.fullmatch(r"[1-9]\d{0,5}|[1-9]\d?%|100%", str(step)) for step in steps
+    )
+
+
 RULES: dict[str, Rule] = {
+    "gpuserve_serial": Rule(_serial, 'a number of hosts, a part such as "25%", or a list such as [1, "10%", "25%"]'),
+    "gpuserve_max_fail_percentage": number(0, 100),
+    "gpuserve_drain": Rule(
+        lambda value: bool(value) and isinstance(value, (str, list)),
+        "all, or names of instances such as gpu0 or [gpu0, gpu1]",
+    ),
+    "gpuserve_drain_reason": text(r"[^\0\r\n]*", "text of one line"),
     "vllm_model": text(
         r"/[^\s\"'\\$%;]*|[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
         "the absolute path of a model directory on the host, or organisation/name of a model on the hub",
@@ -125,6 +150,7 @@ RULES: dict[str, Rule] = {
     "vllm_hub_endpoint": url(empty="the hub itself"),
     "vllm_models_mirror": text(r"(/[^\s\"'\\$%;]+)?", "the absolute path of a directory on the host, or nothing"),
     "vllm_start_timeout": number(1, 86400, "seconds, a whole number"),
+    "vllm_drain_timeout": number(0, 86400, "seconds, a whole number"),
     "vllm_shutdown_timeout": number(0, 86400, "seconds, a whole number"),
     "vllm_watch_interval": number(1, 300, "seconds"),
     "vllm_watch_answer_timeout": number(0.5, 60, "seconds"),

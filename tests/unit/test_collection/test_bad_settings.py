@@ -18,13 +18,13 @@ import pytest
 import yaml
 from ansible_collections.gpuserve.inference.molecule.bad_input.table import HOST, PLAYBOOKS, SETTINGS
 from ansible_collections.gpuserve.inference.plugins.module_utils._settings import problems, slips
-from ansible_collections.gpuserve.inference.plugins.module_utils._settings_rules import RULES, check
+from ansible_collections.gpuserve.inference.plugins.module_utils._settings_rules import PLAYBOOK_OPTIONS, RULES, check
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def known() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = dict(PLAYBOOK_OPTIONS)
     for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
         for spec in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
             found.update(spec.get("options") or {})
@@ -67,8 +67,15 @@ def test_every_playbook_is_tried() -> None:
 
 @pytest.mark.parametrize("playbook", sorted(PLAYBOOKS))
 def test_every_playbook_looks_at_the_settings_first(playbook: str) -> None:
-    plays = yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8"))
-    assert "gpuserve.inference.settings_check" in plays[0]["tasks"][0]
+    first = tasks_of(f"{playbook}.yml")[0]
+    while "ansible.builtin.include_tasks" in first:
+        first = tasks_of(first["ansible.builtin.include_tasks"])[0]
+    assert "gpuserve.inference.settings_check" in first
+
+
+def tasks_of(path: str) -> Any:
+    content = yaml.safe_load((ROOT / "playbooks" / path).read_text(encoding="utf-8"))
+    return content[0].get("tasks") or content
 
 
 def test_defaults_pass() -> None:
@@ -80,6 +87,8 @@ def test_defaults_pass() -> None:
 GOOD: list[dict[str, Any]] = [
     {"vllm_rehearsal": "yes", "vllm_replicas": "2", "vllm_gpu_memory_utilization": "0.9"},  # -e NAME=VALUE is text
     {"vllm_rehearsal": 1, "vllm_shutdown_timeout": 0, "vllm_max_model_len": 8192, "gateway_listen": 8000},
+    {"gpuserve_serial": [1, "10%", "100%"], "gpuserve_max_fail_percentage": "20"}, {"gpuserve_serial": 5},
+    {"gpuserve_drain": "gpu0", "gpuserve_drain_state": "back", "gpuserve_drain_stop": "true"},
     {"vllm_gpus": [0, "GPU-1"]}, {"vllm_gpus": 1}, {"vllm_workload": {"input_tokens": 1}},
     {"vllm_prefix": "/data/gpuserve", "vllm_models_dir": "/srv/models", "vllm_cache_dir": "/opt/gpuserve/cache"},
     {"vllm_model": "org/name.v1-2", "vllm_model_revision": "refs/pr/1", "vllm_hub_endpoint": "http://mirror:8080/hf"},
