@@ -142,15 +142,25 @@ def watch(settings: Settings, etc: str = "/etc/gpuserve", run_dir: str = "/run/g
         left = keeper.once(left)
 
 
+def watch_replicas() -> None:
+    watch(read_settings("/etc/gpuserve/watch.json"))
+
+
+def end_old_keys() -> None:
+    for name in GatewayKeys(local_run).expire():
+        say(NOTICE, f"the old key of {name} has ended")
+
+
 def main() -> int:
-    try:
-        for name in GatewayKeys(local_run).expire():
-            say(NOTICE, f"the old key of {name} has ended")
-        watch(read_settings("/etc/gpuserve/watch.json"))
-    except (GpuserveError, OSError) as exc:
-        say(ERROR, str(exc))
-        return 1
-    return 0
+    problems = 0
+    # each by itself: what keeps keys from ending must not keep replicas from being watched
+    for what in (watch_replicas, end_old_keys):
+        try:
+            what()
+        except (GpuserveError, OSError) as exc:
+            say(ERROR, str(exc))
+            problems = 1
+    return problems
 
 
 if __name__ == "__main__":

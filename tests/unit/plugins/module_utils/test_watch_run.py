@@ -178,10 +178,15 @@ def test_settings_of_the_file(tmp_path):
             read_settings(str(path))
 
 
-def test_it_says_why_it_cannot_watch(monkeypatch, capsys):
-    def broken(_path):
-        raise InputError("watch.json is no JSON object")
+@pytest.mark.parametrize("broken", ["watch_replicas", "end_old_keys"])
+def test_each_part_runs_whatever_becomes_of_the_other(monkeypatch, capsys, broken):
+    ran = []
 
-    monkeypatch.setattr(_watch_run, "read_settings", broken)
+    def fails():
+        raise InputError("it is broken")
+
+    for name in ("watch_replicas", "end_old_keys"):
+        monkeypatch.setattr(_watch_run, name, fails if name == broken else lambda name=name: ran.append(name))
     assert _watch_run.main() == 1
-    assert capsys.readouterr().out == "<3>watch.json is no JSON object\n"
+    assert len(ran) == 1
+    assert capsys.readouterr().out == "<3>it is broken\n"
