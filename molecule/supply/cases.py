@@ -13,6 +13,7 @@ import sys
 ROOT = os.environ["MOLECULE_PROJECT_DIRECTORY"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = "/var/lib/gpuserve/models/example--tiny-llama@111111111111"
+FETCHED = "/var/lib/gpuserve/models/example--tiny-llama@222222222222"  # else a good copy is kept, as it should be
 NEXT = "/srv/mirror/example--tiny-llama@222222222222"
 WHEEL = "/srv/wheels/idna-*.whl"
 LOCK = f"{ROOT}/.cache/molecule/small.lock"
@@ -51,7 +52,9 @@ def on_host(command: str) -> str:
 
 def rollout(settings: dict) -> tuple[int, str]:
     words = ["ansible-playbook", "gpuserve.inference.site", "-i", f"{HERE}/inventory.py", "-e", json.dumps(settings)]
-    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    # molecule asks for colours, which would stand between the words
+    environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    environment["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "json"
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     said = re.findall(r'^fatal: .*"msg": "((?:[^"\\]|\\.)*)"', done.stdout + done.stderr, re.M)
     return done.returncode, said[-1] if said else done.stdout[-600:]
@@ -67,7 +70,7 @@ def main() -> None:
     for path, settings, wanted in CASES:
         before = on_host(SERVES)
         if path:
-            on_host(FLIP.format(path=path))
+            on_host(f"rm -rf {FETCHED}; {FLIP.format(path=path)}")
         half = settings.pop("half_built", "") if "half_built" in settings else ""
         if half:  # an install that was cut off: files, but no mark that it is whole
             on_host(f"rm -f {half}/.gpuserve.json; rm -rf {half}/bin/*; echo broken >{half}/bin/python")
