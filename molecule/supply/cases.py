@@ -23,18 +23,19 @@ ENGINE = {"vllm_install_method": "uv", "vllm_lock_file": LOCK, "vllm_rehearsal":
 
 # what is spoiled, what the operator wants, what the last line must say (nothing: it must work)
 CASES = [
-    (WHEEL, OTHER_TOOLS, r"building /opt/second/tools failed: .*(hash|HASH).*"),
-    (WHEEL, ENGINE, r"building /opt/third/engines/\S+ failed: .*[Hh]ash mismatch.*"),
+    (WHEEL, OTHER_TOOLS, r"building /opt/second/tools failed: .*DO NOT MATCH THE HASHES"),
+    (WHEEL, ENGINE, r"building /opt/third/engines/\S+ failed: .*Hash mismatch"),
     (f"{NEXT}/model.safetensors", {"vllm_model_revision": "next"}, r"model\.safetensors: is not the recorded file"),
     (f"{NEXT}/tokenizer.json", {"vllm_model_revision": "next"}, r"tokenizer\.json: is not the recorded file"),
-    (f"{MODELS}/model.safetensors", {"vllm_max_num_seqs": 7}, r"model\.safetensors.*sha256"),
-    (f"{MODELS}/tokenizer.json", {"vllm_max_num_seqs": 7}, r"tokenizer\.json.*sha256"),
+    (f"{MODELS}/model.safetensors", {"vllm_max_num_seqs": 7}, r"model\.safetensors: is not the recorded file"),
+    (f"{MODELS}/tokenizer.json", {"vllm_max_num_seqs": 7}, r"tokenizer\.json: is not the recorded file"),
     ("", {**OTHER_TOOLS, "half_built": "/opt/second/tools"}, ""),
     ("", {"vllm_model_revision": "next"}, ""),
 ]
+# in a wheel a byte that the archive itself does not check, so that only the lock can tell
 FLIP = (
     'p=$(ls -d {path}) && cp -p $p /srv/kept && python3 -c \'import sys; f = open(sys.argv[1], "r+b"); f.seek(0, 2); '
-    "n = f.tell() // 2; f.seek(n); b = f.read(1)[0]; f.seek(n); f.write(bytes([b ^ 1]))' $p"
+    'n = 10 if sys.argv[1].endswith(".whl") else f.tell() // 2; f.seek(n); b = f.read(1)[0]; f.seek(n); f.write(bytes([b ^ 1]))\' $p'
 )
 MEND = "p=$(ls -d {path}) && cp -p /srv/kept $p"
 ASK = (
