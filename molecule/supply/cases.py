@@ -35,7 +35,8 @@ CASES = [
 # in a wheel a byte that the archive itself does not check, so that only the lock can tell
 FLIP = (
     'p=$(ls -d {path}) && cp -p $p /srv/kept && python3 -c \'import sys; f = open(sys.argv[1], "r+b"); f.seek(0, 2); '
-    'n = 10 if sys.argv[1].endswith(".whl") else f.tell() // 2; f.seek(n); b = f.read(1)[0]; f.seek(n); f.write(bytes([b ^ 1]))\' $p'
+    'n = 10 if sys.argv[1].endswith(".whl") else f.tell() // 2; '
+    "f.seek(n); b = f.read(1)[0]; f.seek(n); f.write(bytes([b ^ 1]))' $p"
 )
 MEND = "p=$(ls -d {path}) && cp -p /srv/kept $p"
 ASK = (
