@@ -320,6 +320,20 @@ vllm_bisect() { # the engine did not come up under the unit: which group of sett
   loosen 'vllm@.service'
 }
 
+stall() { # UNIT PORT: the engine core stands still, while the API server says that all is well
+  local core begun after
+  core=$(inside pgrep -f VLLM::EngineCore | head -n 1)
+  [ -n "$core" ] || { bad "no engine core to stop"; return; }
+  sleep 8 # the watch must have seen it answer
+  begun=$SECONDS
+  inside kill -STOP "$core"
+  until grep -q '"by": "watch"' "$LAB/root/etc/gpuserve/rotation.json" || ((SECONDS - begun > 60)); do sleep 0.2; done
+  say "engine core stopped (SIGSTOP): out of rotation after $((SECONDS - begun)) s"
+  while inside test -e "/proc/$core" && ((SECONDS - begun < 120)); do sleep 0.2; done
+  say "killed after $((SECONDS - begun)) s"
+  if after=$(answers_after "$2"); then say "serves again $after s after that"; else bad "does not serve again after a stall"; fi
+}
+
 part_faults() {
   local unit name port pid before tries=0 after
   unit=$(units | cut -d ' ' -f 1) name=${unit#vllm@}
@@ -339,6 +353,8 @@ part_faults() {
   inside journalctl -u "$unit" -o cat --since -20min | grep -E '^(orphan|looked)|came free|not started' | sort | uniq -c | tee -a "$OUT/summary.txt" || true
   rm -f "$LAB/root/etc/systemd/system/$unit.d/look.conf"
   inside systemctl daemon-reload
+  stall "$unit" "$port"
+  inside journalctl -u gpuserve-watch.service -u gpuserve-health.service -o short-precise --no-pager >"$OUT/watch.txt" || true
   before=$SECONDS
   inside systemctl stop "$unit"
   say "stopped in $((SECONDS - before)) s, cards hold $(used_mib) MiB"
