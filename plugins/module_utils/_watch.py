@@ -56,7 +56,7 @@ _KNOWN_BY_CPU = 1.0  # seconds over which CPU time is compared at least
 class Limits:
     """Seconds. ``start_after`` 0: a replica that loads again may take for ever."""
 
-    out_after: float = 8.0
+    out_after: float = 6.0
     restart_after: float = 30.0
     busy_after: float = 180.0
     start_after: float = 900.0
@@ -64,7 +64,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at one replica. ``at`` is a monotonic time, ``cpu`` the CPU seconds of its processes by PID."""
+    """One look at one replica. ``at`` is when it ended (monotonic), ``cpu`` the CPU seconds of its processes."""
 
     name: str
     at: float
@@ -73,6 +73,8 @@ class Seen:
     invocation: str = ""
     active: str = "active"
     counters: tuple[float, ...] = ()
+    begun: float = 0.0  # when the look began, and the counters then
+    before: tuple[float, ...] = ()
     stopped: tuple[str, ...] = ()
     cpu: Mapping[int, float] = field(default_factory=dict)
 
@@ -114,10 +116,16 @@ def remember(seen: Seen, memory: Optional[Memory]) -> Memory:
         return Memory(old.invocation, old.since, True, True, seen.at, seen.counters)
     if seen.answer == UNKNOWN:
         return replace(old, alive=seen.at, counters=seen.counters, cpu={})
-    if seen.counters and old.counters and seen.counters != old.counters:
+    if _moved(seen.before or old.counters, seen.counters):
         return replace(old, alive=seen.at, counters=seen.counters, cpu={})
+    if _moved(old.counters, seen.before):  # since the last look, but not during this one
+        return replace(old, alive=max(old.alive, seen.begun), counters=seen.before, cpu=seen.cpu, cpu_at=seen.at)
     kept = replace(old, counters=old.counters or seen.counters)
     return replace(kept, cpu=seen.cpu, cpu_at=seen.at) if seen.cpu and not kept.cpu else kept
+
+
+def _moved(before: tuple[float, ...], after: tuple[float, ...]) -> bool:
+    return bool(before) and bool(after) and before != after
 
 
 def at_work(seen: Seen, memory: Memory) -> Optional[bool]:

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _watch
@@ -243,7 +243,9 @@ class Looker:
             detail = state.get("Result" if active == "failed" else "SubState", "")
             why = f"{replica.unit} is {active or 'not known'}" + (f" ({detail})" if detail else "")
             return _watch.Seen(replica.name, self._clock(), _watch.DEAD, why, invocation, active)
-        client = EngineClient(replica.address, key, answer)
+        client = EngineClient(replica.address, key, min(answer, _SHORTEST))
+        begun, before = self._clock(), counters(client)
+        client.timeout = answer
         kind, why = ask(replica, client, answer)
         at = self._clock()
         if kind == _watch.ANSWERED:
@@ -254,4 +256,5 @@ class Looker:
         client.timeout = min(answer, 2.0)
         values = counters(client)
         cpu, stopped = at_work(processes(replica.unit, self._proc), self._proc)
-        return _watch.Seen(replica.name, self._clock(), kind, why, invocation, active, values, stopped, cpu)
+        seen = _watch.Seen(replica.name, self._clock(), kind, why, invocation, active, values)
+        return replace(seen, begun=begun, before=before, stopped=stopped, cpu=cpu)

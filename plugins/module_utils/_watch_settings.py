@@ -20,7 +20,7 @@ class Settings:
 
     interval: float = 4.0
     answer_timeout: float = 3.0
-    out_after: float = 8.0
+    out_after: float = 6.0
     restart_after: float = 30.0
     busy_after: float = 180.0
     start_after: float = 900.0

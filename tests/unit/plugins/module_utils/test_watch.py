@@ -75,6 +75,17 @@ STORIES = {
         (up(60, invocation="two"), [BACK]),
         (up(64, invocation="two"), []),
     ],
+    "under load: what moved before the look began is no life during it": [
+        (up(0), []),
+        (look(7, SILENT, begun=4.0, before=(9.0,), counters=(9.0,), **STOPPED), []),
+        (look(10.5, SILENT, begun=7.5, before=(9.0,), counters=(9.0,), **STOPPED), []),
+        (look(12, SILENT, begun=11.0, before=(9.0,), counters=(9.0,), **STOPPED), [OUT]),
+        (look(34, SILENT, begun=31.0, before=(9.0,), counters=(9.0,), **STOPPED), [KILL]),
+    ],
+    "it moves during the look only": [
+        (up(0), []),
+        *[(look(at, SILENT, begun=at - 3.0, before=(at,), counters=(at + 1,)), []) for at in range(4, 60, 4)],
+    ],
     "idle processes are as certain; what a worker uses by polling is idle": [
         (up(0), []),
         (idle(7), []),

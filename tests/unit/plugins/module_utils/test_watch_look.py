@@ -194,6 +194,7 @@ def test_look(tmp_path, engine):
     gpu0, gpu1, gpu2 = looker.look()
     assert (gpu0.answer, gpu0.invocation, gpu0.stopped) == (SILENT, "i-gpu0", ("python (10)",))
     assert sum(gpu0.counters) == 3.0
+    assert (gpu0.before, gpu0.begun) == (gpu0.counters, 5.0)
     assert (gpu1.answer, gpu1.why) == (DEAD, "vllm@gpu1.service is failed (exit-code)")
     assert (gpu2.answer, gpu2.active) == (DEAD, "")
     assert len(asked) == 1  # one call for all
