@@ -252,6 +252,8 @@ async def measure(args: argparse.Namespace) -> dict[str, list[Run]]:
     async with Host(shlex.split(args.reach)) as host:
         for figure in args.figure:
             for number in range(args.repeats):
+                # five starts in an hour are the limit of a unit that keeps failing; these failures are made
+                await host.run("systemctl reset-failed 'vllm@*'")
                 await host.all_well()
                 run = await FIGURES[figure][0](args, host, number)
                 results.setdefault(figure, []).append(run)
