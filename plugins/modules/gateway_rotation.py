@@ -137,6 +137,24 @@ def change(rotation: _rotation.Rotation, params: dict, check: bool) -> bool:
     return changed
 
 
+def foreseen(before: _rotation.RotationState, params: dict) -> _rotation.RotationState:
+    """What check mode would have led to."""
+    upstreams = before.upstreams
+    if params["upstreams"] is not None:
+        upstreams = _rotation.upstreams_from(params["upstreams"])
+    names = {upstream.name for upstream in upstreams}
+    marks = [
+        mark
+        for mark in before.marks
+        if mark.name in names and not (mark.name in params["back"] and params["by"] in ("all", mark.by))
+    ]
+    known = {(mark.name, mark.by) for mark in marks}
+    new = [name for name in dict.fromkeys(params["out"]) if (name, params["by"]) not in known]
+    return _rotation.RotationState(
+        upstreams, marks + [_rotation.Mark(name, params["by"], params["reason"]) for name in new]
+    )
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -163,7 +181,7 @@ def main() -> None:
         changed = change(rotation, module.params, module.check_mode)
     except GpuserveError as error:
         module.fail_json(msg=str(error))
-    state = rotation.look()
+    state = foreseen(before, module.params) if module.check_mode else rotation.look()
     result = {"changed": changed, "in_rotation": state.in_rotation(), **state.to_dict()}
     if module._diff:
         result["diff"] = {
