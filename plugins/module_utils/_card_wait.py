@@ -133,6 +133,11 @@ def wait_for_cards(
         sleep(POLL_S)
 
 
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """0 lets the engine start: also where cards cannot be read, since it says better itself what is wrong with them."""
     instance = arguments[0]
@@ -154,12 +159,12 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             pynvml.nvmlShutdown()
 
     try:
-        free = wait_for_cards(look, print, instance)
+        free = wait_for_cards(look, say, instance)
     except pynvml.NVMLError as exc:
-        print(f"the cards of {instance} cannot be read ({exc}), starting it all the same")
+        say(f"the cards of {instance} cannot be read ({exc}), starting it all the same")
         return 0
     return 0 if free else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    raise SystemExit(main(sys.argv[1:], os.environ))

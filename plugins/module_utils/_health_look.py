@@ -82,7 +82,7 @@ def judge(instances: Sequence[Any], run: Run = local_run) -> dict[str, Any]:
 
 
 def look_main(text: str) -> int:
-    print(json.dumps(judge(json.loads(text))))
+    json.dump(judge(json.loads(text)), sys.stdout)
     return 0
 
 

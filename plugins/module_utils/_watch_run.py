@@ -37,7 +37,8 @@ _WORDS = {
 
 
 def say(level: int, text: str) -> None:
-    print(f"<{level}>{text}", flush=True)
+    sys.stdout.write(f"<{level}>{text}\n")
+    sys.stdout.flush()
 
 
 # ---------------------------------------------------------------- what is kept between two runs
@@ -164,4 +165,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
