@@ -33,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Files with V(path) and V(content).
+  description: Files with V(path), V(content) and V(program), as host_files takes them.
   type: list
   elements: dict
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import grp
+import hashlib
 import os
 import pwd
 import secrets
@@ -23,7 +24,10 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 @dataclass(frozen=True)
 class WantedFile:
-    """One file to hold. ``secret`` keeps its content out of diffs. ``replaces``: whose part it takes."""
+    """One file to hold. ``secret`` keeps its content out of diffs, ``program`` shows only its size and sha256 there.
+
+    ``replaces`` is the file whose part it takes.
+    """
 
     path: str
     content: str
@@ -32,6 +36,7 @@ class WantedFile:
     group: str = "root"
     secret: bool = False
     replaces: str = ""
+    program: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,11 @@ def _wanted_state(item: WantedFile) -> _State:
     return _State(item.content.encode(), item.mode, uid, gid)
 
 
-def _shown(state: Optional[_State], secret: bool) -> str:
+def _shown(state: Optional[_State], secret: bool, program: bool = False) -> str:
     if state is None:
         return ""
+    if program:
+        return f"({len(state.content)} bytes, sha256 {hashlib.sha256(state.content).hexdigest()[:12]})\n"
     return "(hidden)\n" if secret else state.content.decode(errors="replace")
 
 
@@ -128,7 +135,8 @@ def apply_files(
         action = "create" if old is None else ("mode" if old.content == new.content else "update")
         before[item.path], after[item.path] = old, new
         former = _state(item.replaces) if old is None and item.replaces else old
-        changes.append(Change(item.path, action, _was(former, item.secret), _shown(new, item.secret)))
+        was = _shown(former, False, True) if item.program else _was(former, item.secret)
+        changes.append(Change(item.path, action, was, _shown(new, item.secret, item.program)))
     for path in sorted({found for pattern in purge for found in glob.glob(pattern)} - set(paths)):
         old = _state(path)
         before[path], after[path] = old, None

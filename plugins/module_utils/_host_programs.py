@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import os
-from typing import Iterable
+from typing import Iterable, Union
 
 PACKAGE = "ansible_collections.gpuserve.inference.plugins.module_utils"
 
@@ -41,11 +41,13 @@ def sources(entries: Iterable[str], folder: str = os.path.dirname(__file__)) -> 
     return dict(sorted(found.items()))
 
 
-def host_programs(entries: Iterable[str], prefix: str) -> list[dict[str, str]]:
+def host_programs(entries: Iterable[str], prefix: str) -> list[dict[str, Union[str, bool]]]:
     """``files`` of host_files below ``prefix``/host. Packages of their own: one that Ansible brought must not win."""
     levels = PACKAGE.split(".")
     packages = ["/".join(levels[: depth + 1]) for depth in range(len(levels))]
-    files = [{"path": f"{prefix}/host/{package}/__init__.py", "content": ""} for package in packages]
+    files: list[dict[str, Union[str, bool]]] = [
+        {"path": f"{prefix}/host/{package}/__init__.py", "content": ""} for package in packages
+    ]
     for name, text in sources(entries).items():
-        files.append({"path": f"{prefix}/host/{packages[-1]}/{name}.py", "content": text})
+        files.append({"path": f"{prefix}/host/{packages[-1]}/{name}.py", "content": text, "program": True})
     return files

@@ -46,6 +46,10 @@ options:
       replaces:
         description: File that this one takes over from. Where this one is new, the diff compares it with that.
         type: path
+      program:
+        description: Whether a diff shows only the size and sha256 of the file, for files that nobody reads there.
+        type: bool
+        default: false
   secrets:
     description:
       - Contents that must appear in no log and no diff, by the path of their file.
@@ -165,7 +169,10 @@ def _wanted(entry: dict, secrets: dict) -> WantedFile:
     if secret == (entry["content"] is not None):
         raise InputError(f"{entry['path']}: give its text either as content or among the secrets")
     content = secrets[entry["path"]] if secret else entry["content"]
-    return WantedFile(entry["path"], content, mode, entry["owner"], entry["group"], secret, entry["replaces"] or "")
+    replaces = entry["replaces"] or ""
+    return WantedFile(
+        entry["path"], content, mode, entry["owner"], entry["group"], secret, replaces, program=entry["program"]
+    )
 
 
 def main() -> None:
@@ -182,6 +189,7 @@ def main() -> None:
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
                     "replaces": {"type": "path"},
+                    "program": {"type": "bool", "default": False},
                 },
             },
             "secrets": {"type": "dict", "default": {}, "no_log": True},

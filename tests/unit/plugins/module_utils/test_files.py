@@ -94,6 +94,16 @@ def test_a_secret_is_not_shown(tmp_path, me):
     assert _read(tmp_path / "k") == "s3cret"
 
 
+def test_a_program_is_shown_by_its_size_and_hash(tmp_path, me):
+    path = tmp_path / "p.py"
+    path.write_text("old", encoding="utf-8")
+    path.chmod(0o644)
+    (change,) = apply_files([WantedFile(str(path), "new!", program=True, **me)], [], accepts)
+    assert change.before.startswith("(3 bytes, sha256 ")
+    assert change.after.startswith("(4 bytes, sha256 ")
+    assert path.read_text(encoding="utf-8") == "new!"
+
+
 @pytest.mark.parametrize("wanted", [[], ["plain now"]])
 def test_what_was_a_secret_is_not_shown_either(tmp_path, me, wanted):
     path = tmp_path / "keys"

@@ -205,7 +205,11 @@ def test_a_child_that_fails_is_a_problem(tmp_path, code):
 def test_a_look_that_hangs_is_left_behind_and_no_second_one_begun(tmp_path, monkeypatch):
     """As it is where the driver holds the process: it does not go away when it is killed."""
     killed = []
-    monkeypatch.setattr(_health_look.subprocess.Popen, "kill", killed.append)
+
+    def note(child):
+        killed.append(child)
+
+    monkeypatch.setattr(_health_look.subprocess.Popen, "kill", note)
     stuck = eye(tmp_path, "import time; time.sleep(60)", 0.3)
     began = time.monotonic()
     assert "did not end within" in stuck.look([]).problem
