@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InstallError
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import MARKER, Run, disk, environment_marker
+from ansible_collections.gpuserve.inference.plugins.module_utils._host import MARKER, disk, environment_marker
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
@@ -26,7 +26,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 class WantedFile:
     """One file to hold. ``secret`` keeps its content out of diffs, ``program`` shows only its size and sha256 there.
 
-    ``replaces`` is the file whose part it takes.
+    ``replaces`` is the file whose part it takes. An empty owner and group are those of the running program.
     """
 
     path: str
@@ -69,7 +69,8 @@ def _state(path: str) -> Optional[_State]:
 
 def _wanted_state(item: WantedFile) -> _State:
     try:
-        uid, gid = pwd.getpwnam(item.owner).pw_uid, grp.getgrnam(item.group).gr_gid
+        uid = pwd.getpwnam(item.owner).pw_uid if item.owner else os.geteuid()
+        gid = grp.getgrnam(item.group).gr_gid if item.group else os.getegid()
     except KeyError as exc:
         raise InputError(f"{item.path}: owner {item.owner}:{item.group} does not exist on this host") from exc
     return _State(item.content.encode(), item.mode, uid, gid)
@@ -102,6 +103,15 @@ def _write(path: str, state: _State) -> None:
     os.replace(temporary, path)
 
 
+def read_text(path: str) -> Optional[str]:
+    """None where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return handle.read()
+    except OSError:
+        return None
+
+
 def write_text(path: str, text: str, mode: int = 0o644) -> None:
     """Put a file of this user in place in one step, its directory made as needed."""
     _write(path, _State(text.encode(), mode, os.geteuid(), os.getegid()))
@@ -109,15 +119,14 @@ def write_text(path: str, text: str, mode: int = 0o644) -> None:
 
 def apply_files(
     wanted: list[WantedFile],
-    purge: list[str],
-    run: Run,
-    validate: Optional[list[str]] = None,
+    purge: Sequence[str] = (),
+    judge: Callable[[], str] = lambda: "",
     check: bool = False,
 ) -> list[Change]:
     """Make ``wanted`` true and remove whatever else matches the ``purge`` globs.
 
-    ``validate`` is run after the change; where it fails, every file is put back as it was and InputError names the
-    first line of its complaint. With ``check`` nothing is touched.
+    ``judge`` is asked after the change; where it has a complaint, every file is put back as it was and InputError has
+    that text. With ``check`` nothing is touched.
     """
     paths = [item.path for item in wanted]
     double = sorted({path for path in paths if paths.count(path) > 1})
@@ -144,13 +153,10 @@ def apply_files(
     if check or not changes:
         return changes
     _put(after)
-    if validate:
-        code, out, err = run(validate)
-        if code != 0:
-            _put(before)
-            raise InputError(
-                f"{' '.join(validate)} refused the new files, the old ones are back: {_complaint(out, err)}"
-            )
+    problem = judge()
+    if problem:
+        _put(before)
+        raise InputError(problem)
     return changes
 
 
@@ -162,10 +168,19 @@ def _put(states: dict[str, Optional[_State]]) -> None:
             os.unlink(path)
 
 
-def _complaint(out: str, err: str) -> str:
-    lines = [line.strip() for line in (err + "\n" + out).splitlines() if line.strip()]
-    marked = [line for line in lines if "[emerg]" in line or "error" in line.lower()]
-    return (marked or lines or ["it said nothing"])[0]
+def validator(run: Run, words: list[str]) -> Callable[[], str]:
+    """A ``judge`` of apply_files that asks a program; none is asked where there are no ``words``."""
+
+    def judge() -> str:
+        code, out, err = run(words) if words else (0, "", "")
+        if code == 0:
+            return ""
+        lines = [line.strip() for line in (err + "\n" + out).splitlines() if line.strip()]
+        marked = [line for line in lines if "[emerg]" in line or "error" in line.lower()]
+        cause = (marked or lines or ["it said nothing"])[0]
+        return f"{' '.join(words)} refused the new files, the old ones are back: {cause}"
+
+    return judge
 
 
 def make_keys(paths: list[str], check: bool = False) -> list[Change]:

@@ -12,11 +12,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _files, _gateway_clients, _nginx
+from ansible_collections.gpuserve.inference.plugins.module_utils import _files, _gateway_clients
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_keys import first_key
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 from ansible_collections.gpuserve.inference.plugins.module_utils._gateway_clients import Client, Wish
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
+from ansible_collections.gpuserve.inference.plugins.module_utils._nginx import Nginx
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 _MANAGED = "# Managed by gpuserve.inference: changes are overwritten.\n"
@@ -61,19 +62,16 @@ class GatewayKeys:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         new_key: Callable[[], str] = _gateway_clients.make_key,
-        owner: tuple[str, str] = ("root", "root"),
     ) -> None:
-        self._run = run
+        self._nginx = Nginx(run, proc, run_dir, sleep)
         self._engine_key = f"{etc}/engine.key"
         self.clients_file = f"{etc}/gateway/clients"
         self._check = f"{etc}/gateway/clients.conf"
         self._upstream = f"{etc}/gateway/engine-key.conf"
-        self._proc = proc
         self._lock = f"{run_dir}/gateway-keys.lock"
         self._clock = clock
         self._sleep = sleep
         self._new_key = new_key
-        self._owner = owner
 
     def look(self) -> list[Client]:
         try:
@@ -124,16 +122,9 @@ class GatewayKeys:
             contents[self._upstream] = upstream_key_conf(key)
         elif upstream == "gateways":
             contents[self._upstream] = upstream_key_conf(upstream_key or None)
-        user, group = self._owner
-        wanted = [_files.WantedFile(path, text, 0o600, user, group, True) for path, text in contents.items()]
-        written = _files.apply_files(wanted, [], self._run_test, validate=["nginx", "-t"], check=check)
-        if written and not check and not _nginx.reload(self._run, self._proc, self._sleep):
-            raise GpuserveError("nginx was told to reload, but its workers go on; see: systemctl status nginx")
+        wanted = [_files.WantedFile(path, text, 0o600, "", "", True) for path, text in contents.items()]
+        written = self._nginx.hold(wanted, [self._check, self._upstream], check)
         return Held(clients, changes + written)
-
-    def _run_test(self, command: list[str]) -> tuple[int, str, str]:
-        problem = _nginx.complaint(self._run)
-        return (1, "", problem) if problem else (0, "", "")
 
     def _is_open(self) -> bool:
         if not os.path.exists(self._check):

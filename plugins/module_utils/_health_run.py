@@ -29,6 +29,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._lock import he
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import systemctl
+from ansible_collections.gpuserve.inference.plugins.module_utils._units import unit_name
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch import ANSWERED
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch_look import (
     ask,
@@ -107,25 +108,19 @@ class Health:
     def _steps(self, verdict: Verdict) -> bool:
         """Take the steps of this moment; whether a replica is loading that is to be put back."""
         seen = self._seen(verdict)
-        for step in _health_watch.steps(seen, self._marks()):
+        for step in _health_watch.steps(seen, self._rotation.look().owners()):
             try:
                 self._take(step)
             except (GpuserveError, OSError) as exc:
                 self._tell(ERROR, f"{step.name}: {exc}")
         verdict.restart.clear()  # once is enough: whether it helped says the next look
-        marks = self._marks()
+        marks = self._rotation.look().owners()
         return any(HEALTH in marks.get(card.name, ()) and not card.reason for card in seen)
-
-    def _marks(self) -> dict[str, list[str]]:
-        marks: dict[str, list[str]] = {}
-        for mark in self._rotation.look().marks:
-            marks.setdefault(mark.name, []).append(mark.by)
-        return marks
 
     def _seen(self, verdict: Verdict) -> list[Card]:
         found = {row["name"]: row for row in targets(self._etc)}
         names = [row["name"] for row in cards(self._etc) if row["name"] in found]
-        states = unit_states(self._run, [f"vllm@{name}.service" for name in names])
+        states = unit_states(self._run, [unit_name(name) for name in names])
         return [self._card(found[name], states, verdict) for name in names]
 
     def _card(self, row: Mapping[str, Any], states: Mapping[str, Mapping[str, str]], verdict: Verdict) -> Card:
@@ -140,7 +135,7 @@ class Health:
         return Card(name, verdict.hit.get(name, ""), verdict.restart.get(name, ""), active, answers)
 
     def _take(self, step: Step) -> None:
-        unit = f"vllm@{step.name}.service"
+        unit = unit_name(step.name)
         if step.kind == _health_watch.OUT:
             self._rotation.take_out([step.name], HEALTH, step.reason)
             self._tell(WARNING, f"{step.name}: out of rotation: {step.reason}")

@@ -16,7 +16,7 @@ import re
 import shutil
 from typing import Any, Iterable, Optional
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _run
+from ansible_collections.gpuserve.inference.plugins.module_utils import _nginx, _run
 
 Run = _run.Run
 
@@ -191,13 +191,12 @@ def nginx(run: Run, executable: Optional[str]) -> dict[str, Any]:
         return {"installed": False, "version": "", "config_ok": True, "config_error": ""}
     _rc, out, err = run([executable, "-v"])
     version = re.search(r"nginx/([0-9.]+)", out + err)
-    code, out, err = run([executable, "-t"])
-    problem = next((line for line in (err + out).splitlines() if "[emerg]" in line), "")
+    problem = _nginx.verdict(run, executable)
     return {
         "installed": True,
         "version": version.group(1) if version else "",
-        "config_ok": code == 0,
-        "config_error": re.sub(r"^.*\[emerg\] (\d+#\d+: )?", "", problem) if code else "",
+        "config_ok": not problem,
+        "config_error": problem,
     }
 
 

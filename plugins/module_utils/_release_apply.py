@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import Release, ReleaseStore
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Mark
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import daemon_reload, show
 from ansible_collections.gpuserve.inference.plugins.module_utils._units import (
     UnitChange,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._files import write_text
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import read_text, write_text
 from ansible_collections.gpuserve.inference.plugins.module_utils._instances import CONFIG_DIR, UNIT_PATH
 
 ENDS = ("args", "env")
@@ -141,8 +141,8 @@ class ReleaseStore:
 
     def install_unit(self, release: str, check: bool = False) -> bool:
         """Give systemd a release's unit; whether it must reread its units."""
-        wanted = _content(f"{self.folder(release)}/vllm@.service")
-        if wanted is None or wanted == _content(self.unit_path):
+        wanted = read_text(f"{self.folder(release)}/vllm@.service")
+        if wanted is None or wanted == read_text(self.unit_path):
             return False
         if not check:
             write_text(self.unit_path, wanted)
@@ -172,14 +172,6 @@ class ReleaseStore:
     def kept(self) -> set[str]:
         """The good one, the one before it, and those that an instance is linked to."""
         return {self.good(), self.previous(), *(self.of(name) for name in self.names())} - {""}
-
-
-def _content(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return handle.read()
-    except OSError:
-        return None
 
 
 def _link(path: str, target: str, check: bool) -> bool:

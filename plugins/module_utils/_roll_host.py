@@ -13,10 +13,10 @@ from typing import Any, Callable, Mapping
 from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_drain, _engine_wait
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import EngineClient
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError
-from ansible_collections.gpuserve.inference.plugins.module_utils._host import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_apply import Look
 from ansible_collections.gpuserve.inference.plugins.module_utils._roll import Hands
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 LOCK = "/run/gpuserve/roll.lock"
 WAIT = 1800  # seconds: as long as a replica may take to finish its work, and its successor to start

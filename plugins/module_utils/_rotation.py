@@ -17,13 +17,13 @@ import json
 import os
 import re
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _nginx
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._files import write_text
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import WantedFile
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
+from ansible_collections.gpuserve.inference.plugins.module_utils._nginx import Nginx
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 BY = ("operator", "roll", "watch", "health")
@@ -35,7 +35,7 @@ _LOOPBACK = re.compile(r"127\.|localhost\Z|\[?::1\]?\Z")
 
 
 class RotationError(GpuserveError):
-    """The upstreams are as they were: nginx refused the change, or somebody else holds the lock."""
+    """The upstreams are as they were: somebody else holds the lock."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,34 @@ class RotationState:
     def out(self, name: str) -> list[Mark]:
         """The marks on an upstream; empty where it is in rotation."""
         return [mark for mark in self.marks if mark.name == name]
+
+    def holding(self, upstreams: Sequence[Upstream]) -> RotationState:
+        """With exactly these upstreams; marks on what is gone go too."""
+        names = {upstream.name for upstream in upstreams}
+        return RotationState(list(upstreams), [mark for mark in self.marks if mark.name in names])
+
+    def marked(self, names: Iterable[str], mark: Mark) -> RotationState:
+        """With such a mark on each name; one that its owner has there already stays as it is."""
+        known = {(old.name, old.by) for old in self.marks}
+        new = [replace(mark, name=name) for name in dict.fromkeys(names) if (name, mark.by) not in known]
+        for one in new:
+            if not _NAME.match(one.name):
+                raise InputError(f"{one.name!r} is no name of an instance; give letters, digits and any of _ . : -")
+        return RotationState(self.upstreams, self.marks + new)
+
+    def cleared(self, names: Iterable[str], by: Optional[str]) -> RotationState:
+        """Without ``by``'s marks on these names, without anybody's with None."""
+        off = set(names)
+        return RotationState(
+            self.upstreams, [mark for mark in self.marks if mark.name not in off or by not in (None, mark.by)]
+        )
+
+    def owners(self) -> dict[str, list[str]]:
+        """Who took which upstream out, by its name."""
+        found: dict[str, list[str]] = {}
+        for mark in self.marks:
+            found.setdefault(mark.name, []).append(mark.by)
+        return found
 
     def in_rotation(self) -> list[str]:
         marked = {mark.name for mark in self.marks}
@@ -125,7 +153,7 @@ class Rotation:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._run = run
+        self._nginx = Nginx(run, proc, run_dir, sleep)
         self._json = f"{etc}/rotation.json"
         self._conf = f"{etc}/gateway/upstream.conf"
         self._proc = proc
@@ -161,56 +189,50 @@ class Rotation:
 
     # ---- changing
 
+    def change(
+        self,
+        upstreams: Optional[Sequence[Upstream]] = None,
+        out: Iterable[str] = (),
+        back: Iterable[str] = (),
+        by: Optional[str] = "operator",
+        reason: str = "",
+        check: bool = False,
+    ) -> tuple[bool, RotationState]:
+        """Hold exactly these ``upstreams`` (None: those that are there), take ``out`` and put ``back``, in one step.
+
+        When this returns, nginx accepts no new request for what is out; those begun go on. Names without an upstream
+        are remembered, for hosts without a gateway. ``by``: whose marks; None puts everybody's back. Returns whether
+        anything changed, and what it is then; with ``check`` what it would be.
+        """
+        if upstreams is not None and not upstreams:
+            raise InputError("there are no upstreams: give at least one")
+        if by not in (*BY, None) or (by is None and out):
+            raise InputError(f"by is {by!r}; give one of {', '.join(BY)}")
+        with self._held(check):
+            state = self.look()
+            if upstreams is not None:
+                state = state.holding(upstreams)
+            if by is not None:
+                state = state.marked(out, Mark("", by, reason, round(self._clock(), 3), self._boot_id()))
+            state = state.cleared(back, by)
+            return self._hold(state, check, make=upstreams is not None), state
+
     def set_upstreams(self, upstreams: Sequence[Upstream], check: bool = False) -> bool:
         """Hold exactly these. Marks on what is gone go too. Returns whether anything changed."""
-        if not upstreams:
-            raise InputError("there are no upstreams: give at least one")
-        names = {upstream.name for upstream in upstreams}
-        with self._held(check):
-            state = self.look()
-            marks = [mark for mark in state.marks if mark.name in names]
-            return self._hold(RotationState(list(upstreams), marks), check, make=True)
+        return self.change(upstreams, check=check)[0]
 
     def take_out(self, names: Iterable[str], by: str, reason: str = "", check: bool = False) -> bool:
-        """Send them no more requests. When this returns, nginx accepts none for them; those begun go on.
-
-        Returns whether anything changed. Names without an upstream are remembered, for hosts without a gateway.
-        """
-        self._check_owner(by)
-        with self._held(check):
-            state = self.look()
-            known = {(mark.name, mark.by) for mark in state.marks}
-            new = [
-                Mark(name, by, reason, round(self._clock(), 3), self._boot_id())
-                for name in dict.fromkeys(names)
-                if (name, by) not in known
-            ]
-            for mark in new:
-                if not _NAME.match(mark.name):
-                    raise InputError(
-                        f"{mark.name!r} is no name of an instance; give letters, digits and any of _ . : -"
-                    )
-            return self._hold(RotationState(state.upstreams, state.marks + new), check)
+        """Send them no more requests. Returns whether anything changed."""
+        return self.change(out=names, by=by, reason=reason, check=check)[0]
 
     def put_back(self, names: Iterable[str], by: Optional[str], check: bool = False) -> bool:
         """Take ``by``'s marks off (everybody's with None). An upstream with no mark left gets requests again."""
-        if by is not None:
-            self._check_owner(by)
-        names = set(names)
-        with self._held(check):
-            state = self.look()
-            marks = [mark for mark in state.marks if mark.name not in names or by not in (None, mark.by)]
-            return self._hold(RotationState(state.upstreams, marks), check)
+        return self.change(back=names, by=by, check=check)[0]
 
     def sync(self) -> bool:
         """Make nginx's file what the state says: marks that a boot wiped out still stand in it."""
         with self._held(False):
             return self._hold(self.look(), False)
-
-    @staticmethod
-    def _check_owner(by: str) -> None:
-        if by not in BY:
-            raise InputError(f"by is {by!r}; give one of {', '.join(BY)}")
 
     @contextlib.contextmanager
     def _held(self, check: bool) -> Iterator[None]:
@@ -223,43 +245,10 @@ class Rotation:
             yield
 
     def _hold(self, state: RotationState, check: bool, make: bool = False) -> bool:
-        record = json.dumps(state.to_dict(), indent=2) + "\n"
-        wanted = {self._json: record}
-        if self.gateway or make:
-            wanted[self._conf] = upstream_conf(state)
-        before = {path: _content(path) for path in wanted}
-        if before == wanted:
-            return False
-        if not state.upstreams and not state.marks and before[self._json] is None:
+        if not state.upstreams and not state.marks and not os.path.exists(self._json):
             return False  # nothing to remember on a host that has nothing
-        if check:
-            return True
-        for path, text in wanted.items():
-            write_text(path, text)
-        if before.get(self._conf) == wanted.get(self._conf):
-            return True  # a second owner's mark: nginx sends nothing there already
-        problem = _nginx.complaint(self._run)
-        if problem:
-            for path, old in before.items():
-                _restore(path, old)
-            raise RotationError(f"nginx -t refuses the upstreams, they are as before: {problem}")
-        if not _nginx.reload(self._run, self._proc, self._sleep):
-            raise RotationError(
-                "nginx was told to reload, but its workers go on as before; see: systemctl status nginx"
-            )
-        return True
-
-
-def _content(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return handle.read()
-    except OSError:
-        return None
-
-
-def _restore(path: str, text: Optional[str]) -> None:
-    if text is not None:
-        write_text(path, text)
-    elif os.path.exists(path):
-        os.unlink(path)
+        files = {self._json: json.dumps(state.to_dict(), indent=2) + "\n"}
+        if self.gateway or make:
+            files[self._conf] = upstream_conf(state)
+        wanted = [WantedFile(path, text, owner="", group="") for path, text in files.items()]
+        return bool(self._nginx.hold(wanted, [self._conf], check))

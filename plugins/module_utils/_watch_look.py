@@ -26,6 +26,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http im
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import systemctl
+from ansible_collections.gpuserve.inference.plugins.module_utils._units import unit_name
 
 KEY_FILE = "engine.key"
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,InvocationID"
@@ -45,7 +46,7 @@ class Replica:
 
     @property
     def unit(self) -> str:
-        return f"vllm@{self.name}.service"
+        return unit_name(self.name)
 
 
 # ---------------------------------------------------------------- which there are

@@ -21,6 +21,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._gateway_keys i
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import systemctl
+from ansible_collections.gpuserve.inference.plugins.module_utils._units import unit_name
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch_look import Looker
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch_settings import Settings, read_settings
 
@@ -90,35 +91,29 @@ class Watch:
         if not os.path.exists(self._state):  # the first run since the boot: nginx may have older marks yet
             self._act(self._rotation.sync)
         looks = self._look(left)
-        memories, acts = _watch.decide(looks, load(self._state), self._marks(), self._limits)
+        memories, acts = _watch.decide(looks, load(self._state), self._rotation.look().owners(), self._limits)
         save(self._state, memories)
         for act in acts:
             self._do(act)
-        marks = self._marks()
+        marks = self._rotation.look().owners()
         gone = [name for name, by in marks.items() if _watch.WATCH in by and name not in memories]
         if gone:
             self._act(lambda: self._rotation.put_back(gone, _watch.WATCH))
         doubts = [_watch.doubt(seen, memories[seen.name], seen.name in marks, self._limits) for seen in looks]
         return min((seconds for seconds in doubts if seconds is not None), default=None)
 
-    def _marks(self) -> dict[str, list[str]]:
-        marks: dict[str, list[str]] = {}
-        for mark in self._rotation.look().marks:
-            marks.setdefault(mark.name, []).append(mark.by)
-        return marks
-
     def _do(self, act: _watch.Act) -> None:
         done = True
         if act.kind == _watch.BACK:
             done = self._act(lambda: self._rotation.put_back([act.name], _watch.WATCH))
         elif act.kind in (_watch.OUT, _watch.KILL):
-            if any(by != _watch.WATCH for by in self._marks().get(act.name, ())):
+            if any(by != _watch.WATCH for by in self._rotation.look().owners().get(act.name, ())):
                 return  # whoever took it out meanwhile is at work on it
             if act.kind == _watch.OUT:
                 done = self._act(lambda: self._rotation.take_out([act.name], _watch.WATCH, act.reason))
             else:
                 # all of its processes at once, as a stopped one hears nothing else; Restart= starts it again
-                done = self._act(lambda: systemctl(self._run, "kill", "--signal=SIGKILL", f"vllm@{act.name}.service"))
+                done = self._act(lambda: systemctl(self._run, "kill", "--signal=SIGKILL", unit_name(act.name)))
         if done:
             self._tell(_LEVELS[act.kind], f"{act.name}: {_WORDS.get(act.kind, '')}{act.reason}")
 

@@ -70,8 +70,9 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _certificate, _nginx
+from ansible_collections.gpuserve.inference.plugins.module_utils import _certificate
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._nginx import Nginx
 
 
 def main() -> None:
@@ -107,7 +108,7 @@ def main() -> None:
                 module.check_mode,
             )
             if reason and not module.check_mode:
-                _nginx.reload(module.run_command, "/proc", time.sleep)
+                Nginx(module.run_command).reload()
         elif module.get_bin_path("openssl"):
             wanted = (params["certificate"], params["key"])
             for warning in _certificate.check_files(module.run_command, *wanted, time.time()):

@@ -115,44 +115,23 @@ from ansible_collections.gpuserve.inference.plugins.module_utils import _rotatio
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 
 
-def change(rotation: _rotation.Rotation, params: dict, check: bool) -> bool:
+def change(rotation: _rotation.Rotation, params: dict, check: bool) -> tuple[bool, _rotation.RotationState]:
     both = sorted(set(params["out"]) & set(params["back"]))
     if both:
         raise InputError(f"{both[0]} is to be taken out and put back; name it once")
     if params["out"] and params["by"] == "all":
         raise InputError("by is all, which is for back; name who takes it out")
-    changed = False
-    if params["upstreams"] is not None:
-        changed = rotation.set_upstreams(_rotation.upstreams_from(params["upstreams"]), check)
+    upstreams = None
     state = rotation.look()
-    known = {upstream.name for upstream in state.upstreams}
-    unknown = sorted((set(params["out"]) | set(params["back"])) - known - {mark.name for mark in state.marks})
-    if unknown and known and not check:
-        raise InputError(f"there is no upstream {unknown[0]!r}; there are: {', '.join(sorted(known))}")
-    if params["out"]:
-        changed |= rotation.take_out(params["out"], params["by"], params["reason"], check)
-    if params["back"]:
-        by = None if params["by"] == "all" else params["by"]
-        changed |= rotation.put_back(params["back"], by, check)
-    return changed
-
-
-def foreseen(before: _rotation.RotationState, params: dict) -> _rotation.RotationState:
-    """What check mode would have led to."""
-    upstreams = before.upstreams
     if params["upstreams"] is not None:
         upstreams = _rotation.upstreams_from(params["upstreams"])
-    names = {upstream.name for upstream in upstreams}
-    marks = [
-        mark
-        for mark in before.marks
-        if mark.name in names and not (mark.name in params["back"] and params["by"] in ("all", mark.by))
-    ]
-    known = {(mark.name, mark.by) for mark in marks}
-    new = [name for name in dict.fromkeys(params["out"]) if (name, params["by"]) not in known]
-    return _rotation.RotationState(
-        upstreams, marks + [_rotation.Mark(name, params["by"], params["reason"]) for name in new]
-    )
+        state = state.holding(upstreams)
+    known = {upstream.name for upstream in state.upstreams}
+    unknown = sorted((set(params["out"]) | set(params["back"])) - known - set(state.owners()))
+    if unknown and known:
+        raise InputError(f"there is no upstream {unknown[0]!r}; there are: {', '.join(sorted(known))}")
+    by = None if params["by"] == "all" else params["by"]
+    return rotation.change(upstreams, params["out"], params["back"], by, params["reason"], check)
 
 
 def main() -> None:
@@ -178,10 +157,9 @@ def main() -> None:
     rotation = _rotation.Rotation(module.run_command)
     before = rotation.look()
     try:
-        changed = change(rotation, module.params, module.check_mode)
+        changed, state = change(rotation, module.params, module.check_mode)
     except GpuserveError as error:
         module.fail_json(msg=str(error))
-    state = foreseen(before, module.params) if module.check_mode else rotation.look()
     result = {"changed": changed, "in_rotation": state.in_rotation(), **state.to_dict()}
     if module._diff:
         result["diff"] = {

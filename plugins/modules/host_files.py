@@ -157,6 +157,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
     apply_files,
     make_keys,
     remove_trees,
+    validator,
 )
 
 
@@ -214,8 +215,7 @@ def main() -> None:
         changes = keys + apply_files(
             [_wanted(entry, params["secrets"]) for entry in params["files"]],
             params["purge"],
-            run,
-            validate=params["validate"],
+            validator(run, params["validate"]),
             check=module.check_mode,
         )
         changes += remove_trees(params["absent"], params["tidy"], check=module.check_mode)

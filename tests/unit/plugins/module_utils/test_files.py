@@ -13,11 +13,8 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
     apply_files,
     make_keys,
     remove_trees,
+    validator,
 )
-
-
-def accepts(command):
-    return 0, "", ""
 
 
 def refuses(command):
@@ -53,19 +50,19 @@ def test_one_file(tmp_path, me, before, mode, content, wanted_mode, action):
         path.write_text(before)
         path.chmod(mode)
     wanted = [WantedFile(str(path), content, wanted_mode, **me)]
-    preview = apply_files(wanted, [], accepts, check=True)
+    preview = apply_files(wanted, check=True)
     assert [change.action for change in preview] == ([action] if action else [])
     assert (path.read_text() if path.exists() else None) == before
-    assert apply_files(wanted, [], accepts) == preview
+    assert apply_files(wanted) == preview
     assert path.read_text() == content
     assert path.stat().st_mode & 0o777 == wanted_mode
-    assert apply_files(wanted, [], accepts) == []
+    assert apply_files(wanted) == []
 
 
 def test_purge_removes_only_what_is_not_wanted(tmp_path, me):
     for name in ("a.env", "b.env", "c.args"):
         (tmp_path / name).write_text("x")
-    changes = apply_files([WantedFile(str(tmp_path / "a.env"), "x", **me)], [f"{tmp_path}/*.env"], accepts)
+    changes = apply_files([WantedFile(str(tmp_path / "a.env"), "x", **me)], [f"{tmp_path}/*.env"])
     assert [(c.path, c.action) for c in changes] == [(str(tmp_path / "b.env"), "remove")]
     assert sorted(os.listdir(tmp_path)) == ["a.env", "c.args"]
 
@@ -78,7 +75,7 @@ def test_refused_files_are_taken_back(tmp_path, me):
     new = tmp_path / "new"
     wanted = [WantedFile(str(old), "changed", 0o644, **me), WantedFile(str(new), "new", **me)]
     with pytest.raises(InputError) as info:
-        apply_files(wanted, [str(gone)], refuses, validate=["nginx", "-t"])
+        apply_files(wanted, [str(gone)], validator(refuses, ["nginx", "-t"]))
     assert 'nginx -t refused the new files, the old ones are back: nginx: [emerg] unknown directive "lisen"' in str(
         info.value
     )
@@ -89,7 +86,7 @@ def test_refused_files_are_taken_back(tmp_path, me):
 
 
 def test_a_secret_is_not_shown(tmp_path, me):
-    changes = apply_files([WantedFile(str(tmp_path / "k"), "s3cret", 0o600, secret=True, **me)], [], accepts)
+    changes = apply_files([WantedFile(str(tmp_path / "k"), "s3cret", 0o600, secret=True, **me)])
     assert "s3cret" not in str(changes)
     assert _read(tmp_path / "k") == "s3cret"
 
@@ -98,7 +95,7 @@ def test_a_program_is_shown_by_its_size_and_hash(tmp_path, me):
     path = tmp_path / "p.py"
     path.write_text("old", encoding="utf-8")
     path.chmod(0o644)
-    (change,) = apply_files([WantedFile(str(path), "new!", program=True, **me)], [], accepts)
+    (change,) = apply_files([WantedFile(str(path), "new!", program=True, **me)])
     assert change.before.startswith("(3 bytes, sha256 ")
     assert change.after.startswith("(4 bytes, sha256 ")
     assert path.read_text(encoding="utf-8") == "new!"
@@ -109,7 +106,7 @@ def test_what_was_a_secret_is_not_shown_either(tmp_path, me, wanted):
     path = tmp_path / "keys"
     path.write_text("s3cret")
     path.chmod(0o600)
-    changes = apply_files([WantedFile(str(path), text, **me) for text in wanted], [str(path)], accepts)
+    changes = apply_files([WantedFile(str(path), text, **me) for text in wanted], [str(path)])
     assert [change.action for change in changes] == ["update" if wanted else "remove"]
     assert "s3cret" not in str(changes)
 
@@ -124,12 +121,12 @@ def test_what_was_a_secret_is_not_shown_either(tmp_path, me, wanted):
 def test_bad_sets(tmp_path, me, files, message):
     wanted = [WantedFile(os.path.normpath(str(tmp_path / name)), "x", **me) for name in files]
     with pytest.raises(InputError, match=message):
-        apply_files(wanted, [], accepts)
+        apply_files(wanted)
 
 
 def test_unknown_owner(tmp_path):
     with pytest.raises(InputError, match="owner nobody-here:root does not exist"):
-        apply_files([WantedFile(str(tmp_path / "a"), "x", owner="nobody-here")], [], accepts)
+        apply_files([WantedFile(str(tmp_path / "a"), "x", owner="nobody-here")])
     assert os.listdir(tmp_path) == []
 
 
@@ -171,6 +168,6 @@ def test_a_key_is_made_once_and_for_root_alone(tmp_path):
 def test_a_new_file_is_compared_with_the_one_it_takes_over_from(tmp_path, me):
     (tmp_path / "old").write_text("a\n")
     wanted = [WantedFile(str(tmp_path / "new"), "b\n", replaces=str(tmp_path / "old"), **me)]
-    assert [(c.action, c.before, c.after) for c in apply_files(wanted, [], accepts)] == [("create", "a\n", "b\n")]
+    assert [(c.action, c.before, c.after) for c in apply_files(wanted)] == [("create", "a\n", "b\n")]
     (tmp_path / "old").write_text("c\n")
-    assert apply_files(wanted, [], accepts) == []
+    assert apply_files(wanted) == []

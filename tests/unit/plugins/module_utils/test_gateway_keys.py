@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _gateway_keys, _nginx
@@ -26,7 +24,6 @@ class Host:
         self.etc = tmp_path / "etc"
         (self.etc / "gateway").mkdir(parents=True)
         (self.etc / "engine.key").write_text("engine-key-1\n")
-        self.owner = (pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name)
         self.keys = _gateway_keys.GatewayKeys(
             self,
             str(self.etc),
@@ -34,7 +31,6 @@ class Host:
             clock=lambda: NOW,
             sleep=lambda _s: None,
             new_key=lambda: "made-key-1",
-            owner=self.owner,
         )
 
     def __call__(self, command):
@@ -121,7 +117,7 @@ def test_old_keys_end_by_themselves(host):
     assert host.text("clients.conf").count("if (") == 2
     assert host.keys.expire() == []
     later = _gateway_keys.GatewayKeys(
-        host, str(host.etc), run_dir=str(host.etc), clock=lambda: NOW + 61, owner=host.owner
+        host, str(host.etc), run_dir=str(host.etc), clock=lambda: NOW + 61
     )
     assert later.expire() == ["default"]
     assert host.text("clients.conf").count("if (") == 1

@@ -105,15 +105,36 @@ def test_it_waits_until_the_old_workers_accept_nothing(rotation, nginx):
 def test_a_reload_that_nginx_sleeps_through(rotation, nginx):
     rotation.set_upstreams(TWO)
     nginx.stubborn = True
-    with pytest.raises(RotationError, match="its workers go on as before"):
+    with pytest.raises(_nginx.NginxError, match="its workers go on as before"):
         rotation.take_out(["gpu1"], "operator")
+    nginx.stubborn, before = False, nginx.reloads
+    assert not rotation.take_out(["gpu1"], "operator"), "the files say so already"
+    assert nginx.reloads == before + 1, "but nginx had not read them"
+    rotation.take_out(["gpu1"], "operator")
+    assert nginx.reloads == before + 1
+
+
+def test_killed_between_the_file_and_the_reload(rotation, nginx, monkeypatch):
+    """Else the next run would believe that nothing comes any more, and stop a replica that still gets requests."""
+    rotation.set_upstreams(TWO)
+
+    def killed(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_nginx.Nginx, "reload", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rotation.take_out(["gpu0"], "roll")
+    before = nginx.reloads
+    rotation.take_out(["gpu0"], "roll")
+    assert nginx.reloads == before + 1 and rotation.look().in_rotation() == ["gpu1"]
 
 
 def test_refused_by_nginx(rotation, nginx, conf):
     rotation.set_upstreams(TWO)
     before = conf.read_text()
     nginx.refuses = 'unknown directive "nonsense" in /etc/nginx/conf.d/own.conf:1'
-    with pytest.raises(RotationError, match=r'they are as before: unknown directive "nonsense"'):
+    with pytest.raises(InputError, match=r'the old ones are back: unknown directive "nonsense"'):
         rotation.take_out(["gpu0"], "watch")
     assert conf.read_text() == before and rotation.look().marks == []
 
@@ -126,6 +147,18 @@ def test_a_stopped_nginx_reads_it_later(rotation, nginx, conf):
 def test_check_mode_touches_nothing(rotation, tmp_path):
     assert rotation.set_upstreams(TWO, check=True) and rotation.take_out(["gpu0"], "operator", check=True)
     assert not (tmp_path / "etc").exists() and not (tmp_path / "run").exists()
+
+
+def test_check_mode_tells_what_would_be(rotation):
+    changed, state = rotation.change(TWO, out=["gpu0"], by="operator", reason="a fan", check=True)
+    assert changed and state.in_rotation() == ["gpu1"] and state.owners() == {"gpu0": ["operator"]}
+    assert rotation.change(TWO, out=["gpu0"], by="operator", reason="a fan") == (True, state)
+    changed, state = rotation.change(back=["gpu0"], by=None, check=True)
+    assert changed and state.in_rotation() == ["gpu0", "gpu1"]
+    assert rotation.look().in_rotation() == ["gpu1"]
+    assert rotation.change(out=["gpu0"], by="operator", check=True)[0] is False
+    with pytest.raises(InputError, match="by is None"):
+        rotation.change(out=["gpu1"], by=None)
 
 
 def test_marks_without_a_gateway(rotation, nginx, conf):
