@@ -5,8 +5,8 @@
 # This module is PRIVATE to the collection.
 """Which upstreams nginx sends requests to, and who took which of them out of rotation.
 
-The truth is ``rotation.json``; nginx reads what is rendered from it, ``gateway/upstream.conf``. An upstream is out
-while anybody's mark is on it. Each owner takes back its own mark only, so a replica that is being restarted is not
+The truth is ``rotation.json``; nginx reads what is rendered from it, ``gateway/upstream.conf`` (and, on a gateway before
+other hosts, ``gateway/upstream-last.conf``). An upstream is out while anybody's mark is on it. Each owner takes back its own mark only, so a replica that is being restarted is not
 put back by the watch, nor one that an operator drained by the end of a rollout.
 """
 
@@ -45,6 +45,10 @@ class Upstream:
     name: str
     port: int
     host: str = "127.0.0.1"
+
+    @property
+    def remote(self) -> bool:
+        return not _LOOPBACK.match(self.host)
 
 
 @dataclass(frozen=True)
@@ -103,15 +107,18 @@ class RotationState:
         return {"upstreams": [asdict(u) for u in self.upstreams], "marks": [asdict(m) for m in self.marks]}
 
 
-def upstream_conf(state: RotationState) -> str:
-    """The ``server`` lines of nginx's upstream block. Only checked names get here, never anybody's reasons."""
+def upstream_conf(state: RotationState, last: bool = False) -> str:
+    """The ``server`` lines of nginx's upstream block. Only checked names get here, never anybody's reasons.
+
+    ``last``: of the block that is asked when nginx itself has left out all others.
+    """
     lines = ["# Managed by gpuserve.inference: changes are overwritten.\n"]
     for upstream in state.upstreams:
         host = upstream.host.strip("[]")
         place = f"[{host}]" if ":" in host else host
         # A replica of this host refuses at once where it is down, so trying it costs nothing and nginx never has to
         # leave out the last one that works. A host that does not answer costs a timeout.
-        fails = "max_fails=0" if _LOOPBACK.match(host) else "max_fails=3 fail_timeout=10s"
+        fails = "max_fails=0" if last or not upstream.remote else "max_fails=3 fail_timeout=10s"
         owners = sorted({mark.by for mark in state.out(upstream.name)})
         down = f" down; # {upstream.name}, out by {', '.join(owners)}" if owners else f"; # {upstream.name}"
         lines.append(f"server {place}:{upstream.port} {fails}{down}\n")
@@ -156,6 +163,7 @@ class Rotation:
         self._nginx = Nginx(run, proc, run_dir, sleep)
         self._json = f"{etc}/rotation.json"
         self._conf = f"{etc}/gateway/upstream.conf"
+        self._last = f"{etc}/gateway/upstream-last.conf"
         self._proc = proc
         self._run_dir = run_dir
         self._clock = clock
@@ -250,5 +258,7 @@ class Rotation:
         files = {self._json: json.dumps(state.to_dict(), indent=2) + "\n"}
         if self.gateway or make:
             files[self._conf] = upstream_conf(state)
+            if any(upstream.remote for upstream in state.upstreams):
+                files[self._last] = upstream_conf(state, last=True)
         wanted = [WantedFile(path, text, owner="", group="") for path, text in files.items()]
-        return bool(self._nginx.hold(wanted, [self._conf], check))
+        return bool(self._nginx.hold(wanted, [self._conf, self._last], check))

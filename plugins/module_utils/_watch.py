@@ -21,6 +21,8 @@ is why silence alone means nothing. Three kinds of evidence tell the two apart:
 So a silent replica whose counters stand still is stalled for certain where a process is stopped or all are idle. It is
 taken out of rotation after ``out_after`` seconds, which can be undone, and killed after ``restart_after``. One that is
 at work without a step is only taken out where another replica can take over, and killed after ``busy_after``.
+An API server with far too much to do does not even show its counters in time. Then nothing is known of the steps, time
+in which nobody looked does not count, and one that is at work is taken out only after ``restart_after``.
 A replica that has not answered since its start is loading, and is left alone; it gets requests again (if it ever had
 them) when it answers.
 """
@@ -91,6 +93,8 @@ class Memory:
     counters: tuple[float, ...] = ()
     cpu: Mapping[int, float] = field(default_factory=dict)
     cpu_at: float = 0.0
+    looked: Optional[float] = None  # when the last look ended
+    blind: bool = False  # its counters could not be read, though they could before
     killed: Optional[float] = None
     told: str = ""
 
@@ -112,8 +116,10 @@ def remember(seen: Seen, memory: Optional[Memory]) -> Memory:
     old = memory or Memory()
     if memory is None or (seen.invocation and seen.invocation != old.invocation):
         old = Memory(seen.invocation, seen.at, served=old.served, alive=seen.at, told=old.told)
+    unseen = max(0.0, seen.begun - old.looked) if seen.begun and old.looked is not None else 0.0
+    old = replace(old, looked=seen.at, blind=False)
     if seen.answer == ANSWERED:
-        return Memory(old.invocation, old.since, True, True, seen.at, seen.counters)
+        return Memory(old.invocation, old.since, True, True, seen.at, seen.counters, looked=seen.at)
     if seen.answer == UNKNOWN:
         return replace(old, alive=seen.at, counters=seen.counters, cpu={})
     if _moved(seen.before or old.counters, seen.counters):
@@ -121,6 +127,8 @@ def remember(seen: Seen, memory: Optional[Memory]) -> Memory:
     if _moved(old.counters, seen.before):  # since the last look, but not during this one
         return replace(old, alive=max(old.alive, seen.begun), counters=seen.before, cpu=seen.cpu, cpu_at=seen.at)
     kept = replace(old, counters=old.counters or seen.counters)
+    if seen.answer == SILENT and old.counters and not (seen.before or seen.counters):
+        kept = replace(kept, blind=True, alive=old.alive + unseen)
     return replace(kept, cpu=seen.cpu, cpu_at=seen.at) if seen.cpu and not kept.cpu else kept
 
 
@@ -211,9 +219,11 @@ def _silent(seen: Seen, memory: Memory, mine: bool, others: bool, limits: Limits
     else:
         state = {None: "", True: "its processes are at work", False: "its processes are idle"}[working]
     sure = bool(seen.stopped) or working is False
+    if not sure and working is None and seen.cpu:
+        return memory, []  # the next look, in a moment, can tell
     reason = f"no answer and no step for {quiet:.0f} s" + (f", {state}" if state else "")
     acts = []
-    if not mine and (sure or others):
+    if not mine and (sure or (others and quiet >= (limits.restart_after if memory.blind else limits.out_after))):
         acts.append(Act(OUT, seen.name, reason))
     if quiet >= (limits.restart_after if sure else limits.busy_after) and _may_kill(seen, memory, limits.restart_after):
         acts.append(Act(KILL, seen.name, reason))

@@ -231,6 +231,16 @@ def test_other_hosts_may_be_left_out_by_nginx_for_a_while(rotation, conf):
     assert "down" not in upstream_conf(rotation.look())
 
 
+def test_a_gateway_before_hosts_asks_all_of_them_before_it_gives_up(rotation, conf):
+    last = conf.parent / "upstream-last.conf"
+    rotation.set_upstreams(upstreams_from([{"name": "gpu0", "port": 8001}]))
+    assert not last.exists()
+    rotation.set_upstreams(upstreams_from([{"name": "a", "host": "10.0.0.7", "port": 8000}]))
+    assert last.read_text() == conf.read_text().replace("max_fails=3 fail_timeout=10s", "max_fails=0")
+    assert rotation.take_out(["a"], "operator")
+    assert "server 10.0.0.7:8000 max_fails=0 down; # a, out by operator\n" in last.read_text()
+
+
 def test_titles_of_workers_that_vanish(nginx, tmp_path):
     (tmp_path / "proc" / "61").mkdir()  # a process that ended while it was looked at
     assert _nginx.workers(MASTER, str(tmp_path / "proc")) == {60: "nginx: worker process"}

@@ -49,6 +49,11 @@ def working(at, **more):
     return still(at, cpu={7: 5.0 + 0.9 * at}, **more)
 
 
+def blind(at, seconds, **more):
+    """A look of so many seconds in which not even the counters came."""
+    return look(at, SILENT, begun=at - seconds, **more)
+
+
 STOPPED = {"stopped": ("VLLM::EngineCor (7)",)}
 
 STORIES = {
@@ -132,6 +137,32 @@ STORIES = {
         (look(7, SILENT, cpu={7: 1.0}), []),
         (look(9, SILENT, cpu={7: 2.9}), [OUT]),
         (look(40, SILENT, cpu={7: 32.0}), []),
+    ],
+    "far too much to do: not even the counters can be read, and hardly anybody looks": [
+        (up(0), []),
+        (blind(44, 6, cpu={7: 30.0}), []),  # of which 38 s were seen by nobody
+        (blind(51, 6, cpu={7: 36.0}), []),
+        (blind(58, 6, cpu={7: 42.0}), []),
+        (look(63, SILENT, counters=(9.0,), cpu={7: 47.0}), []),
+        (up(70), []),
+    ],
+    "nothing can be read, and it is at work: out late, where another takes over": [
+        (up(0), []),
+        *[(blind(at, 6, cpu={7: 0.9 * at}), []) for at in range(7, 35, 7)],
+        (blind(42, 6, cpu={7: 0.9 * 42}), [OUT]),
+        (up(60), [BACK]),
+    ],
+    "nothing can be read, and it is idle: out as soon as that is known": [
+        (up(0), []),
+        (blind(9, 5, cpu={7: 5.0}), []),
+        (blind(13, 3.5, cpu={7: 5.1}), [OUT]),
+        (blind(38, 3.5, cpu={7: 5.4}), []),  # 21 of these seconds were seen by nobody
+        (blind(60, 21.5, cpu={7: 5.4}), [KILL]),
+    ],
+    "no step, and whether it is at work is not known yet": [
+        (up(0), []),
+        (still(44, cpu={7: 5.0}), []),
+        (still(45.5, cpu={7: 5.1}), [OUT, KILL]),
     ],
     "crashed: out at once, while it loads too, back when it answers": [
         (up(0), []),
