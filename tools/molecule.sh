@@ -4,11 +4,13 @@
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
-# these have not yet run whole from beginning to end, so they are no gate: name them to run them
-ON_DEMAND='faults fleet'
+# takes a quarter of an hour: name it to run it. What it does most is done to real engines in data_parallel too.
+ON_DEMAND='faults'
 
 scenarios=("$@")
 if [ ${#scenarios[@]} -eq 0 ]; then
+    # rolling starts an engine fifteen times; real ones are replaced under load in data_parallel
+    export GPUSERVE_TEST_STANDIN=${GPUSERVE_TEST_STANDIN-1}
     for config in molecule/*/molecule.yml; do
         [ -e "$config" ] || { echo "molecule: no scenario under molecule/"; exit 0; }
         config=${config%/molecule.yml} scenario=${config#molecule/}
