@@ -5,9 +5,10 @@
 # This module is PRIVATE to the collection.
 """Which upstreams nginx sends requests to, and who took which of them out of rotation.
 
-The truth is ``rotation.json``; nginx reads what is rendered from it, ``gateway/upstream.conf`` (and, on a gateway before
-other hosts, ``gateway/upstream-last.conf``). An upstream is out while anybody's mark is on it. Each owner takes back its own mark only, so a replica that is being restarted is not
-put back by the watch, nor one that an operator drained by the end of a rollout.
+The truth is ``rotation.json``; nginx reads what is rendered from it, ``gateway/upstream.conf`` (and, on a gateway
+before other hosts, ``gateway/upstream-last.conf``). An upstream is out while anybody's mark is on it. Each owner takes
+back its own mark only, so a replica that is being restarted is not put back by the watch, nor one that an operator
+drained by the end of a rollout.
 """
 
 from __future__ import annotations
