@@ -13,6 +13,9 @@ stream                           a stream of --minutes across a reload
 roll                             both replicas rolled (--roll-command) under continuous load
 stall                            SIGSTOP of one replica's engine core, under light load
 
+Roll and stall take --rate, not clients that ask again at once: on a host of few cores these keep the replica that is
+left so busy that the other one hardly gets to start.
+
 Exit status: 0 where every figure meets its bar.
 """
 
@@ -143,7 +146,7 @@ async def stream(args: argparse.Namespace, host: Host, number: int) -> Run:
 
 async def roll(args: argparse.Namespace, host: Host, number: int) -> Run:
     pids = {name: one["main"] for name, one in host.replicas.items()}
-    load = Load(settings(args, host, requests=0, concurrency=args.concurrency, seed=number))
+    load = Load(settings(args, host, requests=0, rate=args.rate, seed=number))
     task = asyncio.create_task(load.run())
     await after(load, 50)
     words = [word.replace("{number}", f"{number}-{int(time.time())}") for word in shlex.split(args.roll_command)]
@@ -165,7 +168,7 @@ async def roll(args: argparse.Namespace, host: Host, number: int) -> Run:
 async def stall(args: argparse.Namespace, host: Host, number: int) -> Run:
     name = sorted(host.replicas)[number % 2]
     replica = host.replicas[name]
-    load = Load(settings(args, host, requests=0, concurrency=4, tokens=(8, 32), seed=number))
+    load = Load(settings(args, host, requests=0, rate=args.rate, tokens=(8, 32), seed=number))
     task = asyncio.create_task(load.run())
     await after(load, 20)
     await host.run(f"kill -STOP {replica['core']}")
@@ -231,7 +234,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--reach", required=True, help="words before a command on the host, such as 'ssh root@gpu1'")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--concurrency", type=int, default=8, help="during a roll")
+    parser.add_argument("--rate", type=float, default=4.0, help="requests a second during roll and stall")
     parser.add_argument("--reloads", type=int, default=15)
     parser.add_argument("--minutes", type=float, default=10.0, help="of the stream")
     parser.add_argument("--roll-command", default="", help="rolls both replicas; {number} is another one each time")
