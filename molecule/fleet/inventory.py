@@ -21,6 +21,7 @@ CACHE = Path(os.environ.get("GPUSERVE_CACHE") or ROOT / ".cache") / "machines"
 NETWORK = "10.77.0"
 FRONT = f"{NETWORK}.10"
 REAL = os.environ.get("FLEET_ENGINE", "standin") == "vllm"
+CORES = os.cpu_count() or 1
 COUNT = int(os.environ.get("FLEET_HOSTS") or (2 if REAL else 10))
 
 # cards and group of each server, in the order in which they are rolled
@@ -76,7 +77,11 @@ def inventory() -> dict[str, Any]:
         servers[name] = {"ansible_host": address, "machine_boot": boot_words(name, address, cards)}
         groups[group].append(name)
     if REAL:  # one replica each: four engines would take the memory of a small computer
-        servers = {name: {**row, "vllm_gpus": [0]} for name, row in servers.items()}
+        # and a core each: engines that answer spin, and one that starts on the same core would hardly get to
+        servers = {
+            name: {**row, "vllm_gpus": [0], "vllm_environment": {"VLLM_CPU_OMP_THREADS_BIND": str(n % CORES)}}
+            for n, (name, row) in enumerate(servers.items())
+        }
     front = {
         "ansible_host": FRONT,
         "machine_boot": boot_words("front", FRONT),
