@@ -85,20 +85,23 @@ async def kill(args: argparse.Namespace, host: Host, victim: str, number: int) -
     task = asyncio.create_task(load.run())
     await after(load, args.requests // 4)
     in_flight = load.under_way
-    killed = float(await host.run(f"date +%s.%N; kill -9 {pid}"))
-    at = killed - load.started_at
+    killed, dead = map(float, (await host.run(f"date +%s.%N; kill -9 {pid}; date +%s.%N")).split())
+    at, gone = killed - load.started_at, dead - load.started_at
     asked = await task
     run = judged(asked, load.started_at)
     broken = [one for one in asked if one.outcome == "broken_visibly"]
     elsewhere = [one for one in broken if one.end < at or not one.served_by.endswith(f":{replica['port']}")]
-    # their 200 came from a server that had not noticed yet; nothing else of them had come
-    later = [one for one in broken if (one.began or 0.0) > at]
+    # their 200 came from a server that had not noticed yet
+    later = [one for one in broken if (one.began or 0.0) > gone]
+    # what was sent to a dead process cannot have got a token from it: that would be a stream of another one
+    beyond = [one for one in broken if one.start > gone and one.tokens]
     back = await host.wait(lambda look: new(look, name, replica) and serves(look, name), 600, killed)
     await host.all_well()
     run.update(replica=name, killed_at=round(at, 2), in_flight=in_flight, broken_elsewhere=len(elsewhere),
-               broken_begun_later=len(later), back_after_s=round(back - killed, 1))  # fmt: skip
+               broken_begun_later=len(later), broken_beyond=len(beyond))  # fmt: skip
+    run["back_after_s"] = round(back - killed, 1)
     lost = run["lost_plain"] or run["streams_lost"] or run["streams_wrong"]
-    run["good"] = not (lost or elsewhere or any(one.tokens for one in later) or math.isnan(back))
+    run["good"] = not (lost or elsewhere or beyond or math.isnan(back))
     return run
 
 
