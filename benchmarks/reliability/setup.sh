@@ -34,8 +34,8 @@ up() {
     inventory
     # the small model of the tests, with room for a stream of many minutes
     python3 tests/fixtures/tiny_model/make.py "$files/tiny-llama"
-    sed -i 's/"max_position_embeddings": 2048/"max_position_embeddings": 131072/' "$files/tiny-llama/config.json"
-    sed -i 's/"model_max_length": 2048/"model_max_length": 131072/' "$files/tiny-llama/tokenizer_config.json"
+    sed -i 's/"max_position_embeddings": 2048/"max_position_embeddings": 524288/' "$files/tiny-llama/config.json"
+    sed -i 's/"model_max_length": 2048/"model_max_length": 524288/' "$files/tiny-llama/tokenizer_config.json"
     mkdir -p .cache/opt .cache/apt
     "$machine" destroy "$name"
     "$machine" boot "$name" --port $((port - 15710)) --gpus rtx5090x2 --bind-ro "$files/tiny-llama:/srv/models/tiny-llama" \
