@@ -60,6 +60,7 @@ class Settings:
     words: tuple[int, int] = (4, 40)  # in the prompt
     fresh: bool = False  # a new connection for each request instead of kept ones
     timeout: float = 120.0
+    leave_after: float = 0.0  # seconds after which the client leaves a stream that still flows
     ca: str = ""
     insecure: bool = False
     seed: int = 1
@@ -81,6 +82,7 @@ class Asked:
     first: float | None = None  # the first token had
     end: float = 0.0
     tokens: int = 0
+    gap: float = 0.0  # the longest time without a token of a stream that has begun
 
 
 class NotWhole(Exception):
@@ -121,6 +123,14 @@ class _Body:
             delta = choice.get("delta") or {}
             carried = carried or bool(choice.get("text") or delta.get("content") or choice.get("token_ids"))
         return carried
+
+    def leaves(self, seconds: float, leave_after: float) -> bool:
+        """Whether it is time to leave. What has come until then must be all that the engine has counted."""
+        if not leave_after or seconds < leave_after or not self.ids or self.finish or self.done:
+            return False
+        if self.usage != self.ids:
+            raise NotWhole(f"chunks with {self.ids} of {self.usage} tokens")
+        return True
 
     def check(self, wanted: int) -> None:
         if self.finish != "length":
@@ -204,12 +214,16 @@ class Load:
             "model": settings.model, "max_tokens": wanted, "ignore_eos": True, "temperature": 0,
             "return_token_ids": True,
             **({"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}),
-            **({"stream": True, "stream_options": {"include_usage": True}} if kind == "stream" else {}),
+            **({"stream": True, "stream_options": self._stream_options()} if kind == "stream" else {}),
         }  # fmt: skip
         path = "/v1/chat/completions" if chat else "/v1/completions"
         asked = Asked(kind, path, wanted, self.now() if due is None else due)
         self.asked.append(asked)
         return asked, body
+
+    def _stream_options(self) -> dict[str, bool]:
+        # who leaves before the end needs the engine's count with each chunk
+        return {"include_usage": True, **({"continuous_usage_stats": True} if self.settings.leave_after else {})}
 
     async def _ask(self, session: aiohttp.ClientSession, asked: Asked, body: dict[str, Any]) -> None:
         self.under_way += 1
@@ -248,7 +262,7 @@ class Load:
         body.check(asked.wanted)
 
     async def _read_stream(self, answer: aiohttp.ClientResponse, asked: Asked) -> None:
-        body, rest = _Body(), b""
+        body, rest, last = _Body(), b"", 0.0
         try:
             async for piece in answer.content.iter_any():
                 *lines, rest = (rest + piece).split(b"\n")
@@ -258,9 +272,14 @@ class Load:
                     text = line[5:].strip()
                     if text == b"[DONE]":
                         body.done = True
-                    elif body.take(json.loads(text)) and asked.first is None:
-                        asked.first = self.now()
+                    elif body.take(json.loads(text)):
+                        now = self.now()
+                        asked.first = now if asked.first is None else asked.first
+                        asked.gap, last = max(asked.gap, now - (last or now)), now
                 asked.tokens = body.ids
+                if body.leaves(self.now() - asked.start, self.settings.leave_after):
+                    asked.cause = "left by the client"
+                    return
         except (aiohttp.ClientError, OSError):
             if not body.done:  # every client stops reading at [DONE]
                 raise

@@ -193,6 +193,41 @@ def test_a_break_after_the_end_of_the_stream_is_no_loss() -> None:
     assert summary.whole
 
 
+def endless(counted: int) -> Handler:
+    """A token each 5 ms without end; the engine counts ``counted`` more than it sends."""
+
+    async def handler(writer: asyncio.StreamWriter, body: dict[str, Any]) -> bool:
+        assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+        writer.write(STREAM_HEAD)
+        for number in range(1, 2000):
+            usage = {"completion_tokens": number + counted}
+            writer.write(event({"choices": [{"text": "x", "token_ids": [1]}], "usage": usage}))
+            await writer.drain()
+            await asyncio.sleep(0.005)
+        return False
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("counted", "outcome", "cause"),
+    [(0, "ok", "left by the client"), (1, "truncated_silently", r"chunks with (\d+) of (\d+) tokens")],
+)
+def test_a_stream_is_left_in_time(counted: int, outcome: str, cause: str) -> None:
+    settings = replace(STREAM, leave_after=0.3, tokens=(9999, 9999), chat_share=0.0)
+    _summary, _server, (asked,) = run(endless(counted), settings)
+    assert asked.outcome == outcome and re.fullmatch(cause, asked.cause)
+    assert 0 < asked.tokens < 9999 and asked.end >= 0.3
+
+
+def test_a_stream_that_breaks_before_it_is_left_is_broken() -> None:
+    def content(body: dict[str, Any]) -> bytes:
+        return STREAM_HEAD + event({"choices": [{"text": "x", "token_ids": [1]}], "usage": {"completion_tokens": 1}})
+
+    summary, _server, _asked = run(answers(content), replace(STREAM, leave_after=5.0))
+    assert summary.outcomes["stream"]["broken_visibly"] == 1
+
+
 async def silent(writer: asyncio.StreamWriter, body: dict[str, Any]) -> bool:
     if body.get("stream"):
         writer.write(STREAM_HEAD + events(body)[0])
