@@ -13,8 +13,8 @@ stream                           a stream of --minutes across a reload
 roll                             both replicas rolled (--roll-command) under continuous load
 stall                            SIGSTOP of one replica's engine core, under light load
 
-Roll and stall take --rate, not clients that ask again at once: on a host of few cores these keep the replica that is
-left so busy that the other one hardly gets to start.
+Roll and stall, and what runs beside the stream, take --rate, not clients that ask again at once: on a host of few
+cores these keep the replica that is left so busy that the other one hardly gets to start.
 
 Exit status: 0 where every figure meets its bar.
 """
@@ -39,7 +39,6 @@ from host import Host
 from load import Asked, Load, Settings, summarize
 
 Run = dict[str, Any]
-WRONG = ("lost_plain", "streams_lost", "streams_wrong", "streams_broken_visibly")
 PROMPT = 1000  # more tokens than a prompt of the load has
 
 
@@ -53,6 +52,7 @@ def judged(asked: list[Asked], started_at: float) -> Run:
     streams = summary.outcomes["stream"]
     return {
         "requests": summary.requests,
+        "not_whole": summary.not_whole,
         "lost_plain": summary.lost_plain,
         "streams_lost": streams["lost"],
         "streams_broken_visibly": streams["broken_visibly"],
@@ -119,8 +119,7 @@ async def reload(args: argparse.Namespace, host: Host, number: int) -> Run:
     reloaded = load.now()
     run = judged(await task, load.started_at)
     run.update(reloads=args.reloads, last_reload_at=round(reloaded, 1))
-    wrong = sum(run[name] for name in WRONG)
-    run.update(errors=wrong, good=not wrong and reloaded < run["seconds"])
+    run.update(errors=run["not_whole"], good=not run["not_whole"] and reloaded < run["seconds"])
     return run
 
 
@@ -156,7 +155,7 @@ async def stream(args: argparse.Namespace, host: Host, number: int) -> Run:
     run.update(others=judged(await others, beside.started_at), outcome=asked.outcome, cause=asked.cause,
                tokens=asked.tokens, minutes=round((asked.end - asked.start) / 60, 2),
                longest_wait_s=round(asked.gap, 2))  # fmt: skip
-    wrong = sum(run["others"][name] for name in WRONG)
+    wrong = run["others"]["not_whole"]
     run.update(reloads=reloads, others_not_whole=wrong)
     run["good"] = asked.outcome == "ok" and reloads == 2 and run["minutes"] >= args.minutes and not wrong
     return run
@@ -178,8 +177,7 @@ async def roll(args: argparse.Namespace, host: Host, number: int) -> Run:
     await host.all_well()
     rolled = sum(one["main"] != pids[name] for name, one in host.replicas.items())
     run.update(rolled=rolled, status=process.returncode, output=out.decode(errors="replace")[-1500:])
-    wrong = sum(run[name] for name in WRONG)
-    run["good"] = not wrong and not process.returncode and rolled == len(pids)
+    run["good"] = not run["not_whole"] and not process.returncode and rolled == len(pids)
     return run
 
 
@@ -252,7 +250,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--reach", required=True, help="words before a command on the host, such as 'ssh root@gpu1'")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--rate", type=float, default=4.0, help="requests a second during roll and stall")
+    parser.add_argument("--rate", type=float, default=4.0, help="requests a second in roll, stall and beside stream")
     parser.add_argument("--reloads", type=int, default=15)
     parser.add_argument("--minutes", type=float, default=10.0, help="of the stream")
     parser.add_argument("--roll-command", default="", help="rolls both replicas; {number} is another one each time")

@@ -156,7 +156,7 @@ class Under:
         return {
             "requests": every.requests,
             "seconds": every.seconds,
-            "not_whole": sum(sum(row.values()) - row["ok"] for row in every.outcomes.values()),
+            "not_whole": every.not_whole,
             "outcomes": every.outcomes,
             "steady": times([one for one in asked if one.start < begun]),
             "during": times([one for one in asked if begun <= one.start < ended]),

@@ -315,8 +315,13 @@ class Summary:
     failures: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def not_whole(self) -> int:
+        """Requests that did not get what they asked for, whatever became of them."""
+        return sum(sum(row.values()) - row["ok"] for row in self.outcomes.values())
+
+    @property
     def whole(self) -> bool:
-        return all(row["ok"] == sum(row.values()) for row in self.outcomes.values())
+        return not self.not_whole
 
     @property
     def whole_or_visible(self) -> bool:
