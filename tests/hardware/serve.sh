@@ -7,7 +7,8 @@
 #   --python PATH      Python with torch (default: the first python3)
 #   --set NAME=VALUE   further variable for the playbook, may be repeated
 #   --limit SECONDS    longest wait for an engine (default: 240)
-#   --only PARTS       of probe,serve,faults,hold (default: all, in this order)
+#   --only PARTS       of cards,serve,turns,switch,faults,probe,hold (default: all)
+#   --then COMMAND     run in the machine at the end, while the engines serve; FOLDER is /srv/hardware there
 #   --keep             leave the machine running at the end
 # Every part writes its lines to OUT/summary.txt; logs lie beside it. Exit status 1: a part failed.
 set -euo pipefail
@@ -18,7 +19,7 @@ REPO=$(cd "$HERE/../.." && pwd)
 FOLDER=$(cd "$1" && pwd)
 OUT=$(mkdir -p "$2" && cd "$2" && pwd)
 shift 2
-MODEL='' VLLM='' VERSION=0.26.0 PYTHON=$(command -v python3) LIMIT=240 PARTS=probe,serve,faults,hold KEEP='' SETS=()
+MODEL='' VLLM='' VERSION=0.26.0 PYTHON=$(command -v python3) LIMIT=240 PARTS=cards,serve,turns,switch,faults,probe,hold KEEP='' THEN='' SETS=()
 while [ $# -gt 0 ]; do
   case $1 in
   --model) MODEL=$(cd "$2" && pwd); shift 2 ;;
@@ -28,6 +29,7 @@ while [ $# -gt 0 ]; do
   --set) SETS+=(-e "$2"); shift 2 ;;
   --limit) LIMIT=$2; shift 2 ;;
   --only) PARTS=$2; shift 2 ;;
+  --then) THEN=$2; shift 2 ;;
   --keep) KEEP=1; shift ;;
   *) echo "serve.sh: unknown option $1" >&2; exit 2 ;;
   esac
@@ -377,6 +379,9 @@ time.sleep(300)' &
   kill "$holder" 2>/dev/null || true
 }
 
+# shellcheck source=tests/hardware/topology.sh
+. "$HERE/topology.sh"
+
 trap halt_machine EXIT
 layer
 prepare
@@ -397,9 +402,15 @@ tail -n 25 "$OUT/site.txt"
 inside sh -c 'systemd-analyze security --offline=true --no-pager /etc/systemd/system/vllm@.service' >"$OUT/security.txt" 2>&1 || true
 say "$(tail -n 1 "$OUT/security.txt")"
 cp -r "$LAB/root/etc/systemd/system/vllm@.service" "$OUT/" 2>/dev/null || true
+if wants cards; then part_cards; fi
 if wants serve; then
   part_serve
   [ -n "$SERVES" ] || [ -z "$(units)" ] || vllm_bisect
+fi
+if wants turns && [ -n "$SERVES" ]; then part_turns; fi
+if wants switch && [ -n "$SERVES" ]; then part_switch; fi
+if [ -n "$THEN" ] && [ -n "$SERVES" ]; then
+  inside sh -c "$THEN" >"$OUT/then.txt" 2>&1 || bad "--then ended with status $?: $(tail -n 1 "$OUT/then.txt")"
 fi
 if wants faults && [ -n "$SERVES" ]; then part_faults; fi
 for unit in $(units); do inside systemctl stop "$unit" || true; done
