@@ -49,8 +49,14 @@ options:
     description:
       - V(auto) decides. V(data_parallel), V(tensor_parallel) and V(hybrid) are taken as they are, or refused with the
         reason where they cannot run.
+      - V(measured) takes what was fastest when this host was measured, as O(measured) says; where that says nothing of
+        this host as it is now, it decides like V(auto), with a warning.
     type: str
     default: auto
+  measured:
+    description: What the playbook C(benchmark) left on the host, C(/etc/gpuserve/measured.json).
+    type: dict
+    default: {}
   tensor_parallel_size:
     description: Cards of each replica. V(0) lets the planner decide.
     type: int

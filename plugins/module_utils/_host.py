@@ -200,8 +200,8 @@ def nginx(run: Run, executable: Optional[str]) -> dict[str, Any]:
     }
 
 
-def applied_plan(path: str) -> Optional[dict[str, Any]]:
-    """The plan that was applied last, None where there is none (or it is unreadable)."""
+def kept(path: str) -> Optional[dict[str, Any]]:
+    """What is kept on the host as JSON, such as the plan applied last; None where there is none that can be read."""
     try:
         data = json.loads(_read(path) or "null")
     except ValueError:

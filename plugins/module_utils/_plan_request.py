@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose import Conditions, applies, device_of
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_flags import KvFlags, check_extra_args, kv_flags
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_inputs import checked_gpus, checked_model
@@ -29,7 +30,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_workload 
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Gpu, Link, Model
 
-TOPOLOGIES = ("auto", "data_parallel", "tensor_parallel", "hybrid")
+TOPOLOGIES = ("auto", "data_parallel", "tensor_parallel", "hybrid", "measured")
 DEVICES = ("auto", "cuda", "cpu")
 KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 KV_CACHE_SIZINGS = ("utilization", "pinned")
@@ -48,6 +49,7 @@ class PlanRequest:
     topology: str = "auto"
     tensor_parallel_size: int = 0  # 0: the planner decides
     replicas: int = 0  # 0: the planner decides
+    measured: str = ""  # what was measured, where that decided replicas and tensor_parallel_size
     gpu_ids: tuple[Any, ...] = ()  # indexes and UUIDs; empty: all
     own_pids: tuple[int, ...] = ()  # processes that the new plan replaces: their memory counts as free
     max_model_len: int = 0  # 0: auto
@@ -106,6 +108,7 @@ class PlanRequest:
         sizing = choice(given.get("kv_cache_sizing", "utilization"), "kv_cache_sizing", KV_CACHE_SIZINGS)
         extra, notes = check_extra_args(listed(given.get("extra_args", ()), "extra_args"), sizing)
         cpus, memory = _host(given.get("host"))
+        shape = _shape(given, model, gpus)
         seqs = whole(given.get("max_num_seqs", 0), "max_num_seqs", 0, 65536)
         batched = whole(given.get("max_num_batched_tokens", 0), "max_num_batched_tokens", 0, 1 << 22)
         if seqs and batched and batched < seqs:
@@ -119,9 +122,10 @@ class PlanRequest:
             links=links,
             workload=workload,
             single_endpoint=flag(given.get("single_endpoint", False), "single_endpoint"),
-            topology=choice(given.get("topology", "auto"), "topology", TOPOLOGIES),
-            tensor_parallel_size=whole(given.get("tensor_parallel_size", 0), "tensor_parallel_size", 0, 1024),
-            replicas=whole(given.get("replicas", 0), "replicas", 0, 1024),
+            topology=shape.topology,
+            tensor_parallel_size=shape.tensor_parallel_size,
+            replicas=shape.replicas,
+            measured=shape.measured,
             gpu_ids=_gpu_ids(given.get("gpu_ids", "all")),
             own_pids=tuple(whole(p, "own_pids", 1, 1 << 31) for p in listed(given.get("own_pids", ()), "own_pids")),
             max_model_len=max_len,
@@ -146,8 +150,47 @@ class PlanRequest:
             rehearsal=flag(given.get("rehearsal", False), "rehearsal"),
             cpus=cpus,
             host_memory_bytes=memory,
-            warnings=tuple(model.warnings) + notes,
+            warnings=tuple(model.warnings) + notes + shape.warnings,
         )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    topology: str
+    replicas: int
+    tensor_parallel_size: int
+    measured: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def _shape(given: Mapping[str, Any], model: Model, gpus: tuple[Gpu, ...]) -> _Shape:
+    """Topology, replicas and tensor parallel size as given, or as measured on the host."""
+    topology = choice(given.get("topology", "auto"), "topology", TOPOLOGIES)
+    size = whole(given.get("tensor_parallel_size", 0), "tensor_parallel_size", 0, 1024)
+    replicas = whole(given.get("replicas", 0), "replicas", 0, 1024)
+    if topology != "measured":
+        return _Shape(topology, replicas, size)
+    if size or replicas:
+        raise InputError(
+            "topology measured takes replicas and tensor_parallel_size from what was measured: drop these two, or "
+            "give another topology"
+        )
+    record = given.get("measured") or {}
+    if not isinstance(record, Mapping):
+        raise InputError("measured: a dictionary is needed, as the playbook benchmark leaves it on the host")
+    now = Conditions(
+        tuple(gpu.name for gpu in gpus),
+        model.name,
+        model.revision or "",
+        str(given.get("vllm_version", DEFAULT_VLLM_VERSION)),
+        str(given.get("max_model_len", "auto")),
+        str(given.get("workload", "mixed")),
+        device_of(str(given.get("device", "auto")), bool(given.get("rehearsal", False))),
+    )
+    best, why = applies(record, now)
+    if best is None:
+        return _Shape("auto", 0, 0, warnings=(why,))
+    return _Shape("auto", best.replicas, best.tensor_parallel_size, measured=why)
 
 
 OPTIONS = (
@@ -157,6 +200,7 @@ OPTIONS = (
     "workload",
     "single_endpoint",
     "topology",
+    "measured",
     "tensor_parallel_size",
     "replicas",
     "gpu_ids",

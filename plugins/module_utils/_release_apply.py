@@ -57,7 +57,11 @@ class Step:
 
 def wanted_release(store: ReleaseStore, release: str) -> str:
     """The id that ``previous`` stands for: the last good release where it is not in use everywhere, else the one
-    before it."""
+    before it. ``held`` is the one that is held."""
+    if release == "held":
+        if not store.held():
+            raise InputError("nothing is held on this host, so there is nothing to go back to; run the playbook site")
+        return store.held()
     if release != "previous":
         return release
     good = store.good()

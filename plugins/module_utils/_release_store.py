@@ -24,6 +24,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._files import r
 from ansible_collections.gpuserve.inference.plugins.module_utils._instances import CONFIG_DIR, UNIT_PATH
 
 ENDS = ("args", "env")
+HELD = {"plan.json": "held.json", "previous": "held-previous"}
 _ID = re.compile(r"[0-9a-f]{12}\Z")
 
 
@@ -170,8 +171,44 @@ class ReleaseStore:
         return gone
 
     def kept(self) -> set[str]:
-        """The good one, the one before it, and those that an instance is linked to."""
-        return {self.good(), self.previous(), *(self.of(name) for name in self.names())} - {""}
+        """The good one, the one before it, what is held, and those that an instance is linked to."""
+        held = {self._named_by(f"{self.etc}/{link}") for link in HELD.values()}
+        return {self.good(), self.previous(), *held, *(self.of(name) for name in self.names())} - {""}
+
+    # ---- trying others for a while
+
+    def held(self) -> str:
+        """The release that serves when the trying is over; empty where nothing is held."""
+        return self._named_by(f"{self.etc}/{HELD['plan.json']}")
+
+    def hold(self, check: bool = False) -> bool:
+        """Keep what is good now, and what it would go back to, until ``unhold``.
+
+        What is held already stays so: whoever held it was interrupted, and what serves now is one of those tried.
+        """
+        if self.held() or not self.good():
+            return False
+        for link, held in HELD.items():
+            release = self._named_by(f"{self.etc}/{link}")
+            if release:
+                _link(f"{self.etc}/{held}", f"releases/{release}/plan.json", check)
+        return True
+
+    def unhold(self, check: bool = False) -> bool:
+        """The trying is over. Where what was held is good again, it goes back to what it would have gone back to."""
+        if not self.held():
+            return False
+        if not check:
+            if self.good() == self.held():
+                before = self._named_by(f"{self.etc}/{HELD['previous']}")
+                if before:
+                    _link(f"{self.etc}/previous", f"releases/{before}", check)
+                elif os.path.lexists(f"{self.etc}/previous"):
+                    os.unlink(f"{self.etc}/previous")
+            for held in HELD.values():
+                if os.path.lexists(f"{self.etc}/{held}"):
+                    os.unlink(f"{self.etc}/{held}")
+        return True
 
 
 def _link(path: str, target: str, check: bool) -> bool:

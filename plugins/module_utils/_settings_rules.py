@@ -158,6 +158,24 @@ RULES: dict[str, Rule] = {
     "vllm_watch_restart_after": number(5, 86400, "seconds"),
     "vllm_watch_busy_after": number(5, 86400, "seconds"),
     "vllm_health_watch_interval": number(10, 86400, "seconds"),
+    "vllm_bench_candidates": text(
+        r"[1-9]\d{0,3}xTP[1-9]\d{0,3}", "replicas and tensor parallel size such as 2xTP1", each=True
+    ),
+    "vllm_bench_input_tokens": number(1, 2**24, also="0 for the preset's own"),
+    "vllm_bench_output_tokens": number(1, 2**24, also="0 for the preset's own"),
+    "vllm_bench_concurrencies": text(r"[1-9]\d{0,4}", "a number of requests at once from 1 to 99999", each=True),
+    "vllm_bench_rates": text(
+        r"(?=.*[1-9])\d{1,6}(\.\d{1,6})?", "requests a second, a number above 0 and below 1000000", each=True
+    ),
+    "vllm_bench_requests": number(1, 10**7, also="0 for as many as the load needs"),
+    "vllm_bench_repeats": number(1, 1000),
+    "vllm_bench_python": text(rf"({PYTHON})?", "the absolute path of an interpreter that has vLLM, or nothing"),
+    "vllm_bench_environment": Rule(
+        lambda value: all(
+            _VARIABLE.fullmatch(str(name)) and not re.search(r"[\0\r\n]", str(held)) for name, held in value.items()
+        ),
+        "NAME: VALUE with names of letters, digits and _, and values of one line",
+    ),
     "gateway_keys_add": CLIENTS,
     "gateway_keys_rotate": CLIENTS,
     "gateway_keys_remove": CLIENTS,

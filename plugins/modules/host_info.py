@@ -154,6 +154,10 @@ host:
       description: Whether nginx is there, its version, and whether its configuration parses.
       type: dict
       returned: always
+    measured:
+      description: What the playbook C(benchmark) measured here last, or none. It lies beside the plan.
+      type: dict
+      returned: always
     plan:
       description: The plan applied last, or none.
       type: dict
@@ -215,7 +219,8 @@ def main() -> None:
             "vllm_pids": _host.unit_pids("vllm@"),
             "systemd": _host.systemd(module.run_command),
             "nginx": _host.nginx(module.run_command, module.get_bin_path("nginx")),
-            "plan": _host.applied_plan(wanted["plan_path"]),
+            "plan": _host.kept(wanted["plan_path"]),
+            "measured": _host.kept(os.path.join(os.path.dirname(wanted["plan_path"]), "measured.json")),
         }
     )
 

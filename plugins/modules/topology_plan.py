@@ -336,6 +336,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "workload": {"type": "raw", "default": "mixed"},
     "single_endpoint": {"type": "bool", "default": False},
     "topology": {"type": "str", "default": "auto"},
+    "measured": {"type": "dict", "default": {}},
     "tensor_parallel_size": {"type": "int", "default": 0},
     "replicas": {"type": "int", "default": 0},
     "gpu_ids": {"type": "raw", "default": "all"},

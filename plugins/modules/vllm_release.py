@@ -27,20 +27,25 @@ options:
     description:
       - Name of the release, twelve hexadecimal digits.
       - V(previous) is the last good one where some instance has left it, else the one that was good before it.
+      - V(held) is the one that O(state=held) keeps.
+      - Needed with every O(state) but V(held) and V(unheld).
     type: str
-    required: true
   state:
     description:
       - V(found) only tells which release O(release) means.
       - V(compared) tells what has to be done. Where no instance must be restarted, it puts links and unit right.
       - V(started) stops whatever is not as wanted, all at once, and starts it with this release.
       - V(good) remembers the release as good, and removes releases that nothing needs any more.
+      - V(held) keeps the release that is good now while others are tried, with what it would go back to. V(unheld) ends
+        that. Both tell the release that is held, or was.
     type: str
     choices:
       - found
       - compared
       - started
       - good
+      - held
+      - unheld
     default: compared
   restart:
     description: Whether instances that keep their names, cards and ports may be replaced one by one.
@@ -82,6 +87,12 @@ options:
         description: Port that it listens on.
         type: int
         required: true
+  trying:
+    description:
+      - With O(state=good), whether the release is only tried, so that what is held stays so.
+      - Otherwise a release that is good ends the holding, such as that of a trial that was interrupted.
+    type: bool
+    default: false
   prune:
     description:
       - Directories of engines and of models that may be removed with V(good), where no kept release names them.
@@ -106,7 +117,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 release:
-  description: The release that was meant.
+  description: The release that was meant. Empty with O(state=held) and O(state=unheld) where there is none.
   returned: success
   type: str
   sample: 0f3c55d0a1b2
@@ -184,6 +195,10 @@ def removable(patterns: list) -> list:
 
 def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
     params, check = module.params, module.check_mode
+    if params["state"] in ("held", "unheld"):
+        before = store.held()
+        changed = store.hold(check) if params["state"] == "held" else store.unhold(check)
+        return {"changed": changed, "release": before or store.held(), "good": store.good()}
     release = the_release(store, params, check)
     result: dict = {"changed": False, "release": release.id, "targets": list(release.targets)}
     if params["state"] == "compared":
@@ -204,6 +219,7 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
     elif params["state"] == "good" and not check:
         back = Rotation(module.run_command).put_back(release.names, "roll")
         changed = store.finish(release.id)
+        changed |= not params["trying"] and store.unhold()
         removed = [store.folder(name) for name in store.prune()]
         kept = [store.load(name) for name in store.kept()]
         for path in _release_apply.unneeded(removable(params["prune"]), kept):
@@ -220,8 +236,13 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "release": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["found", "compared", "started", "good"], "default": "compared"},
+            "release": {"type": "str"},
+            "state": {
+                "type": "str",
+                "choices": ["found", "compared", "started", "good", "held", "unheld"],
+                "default": "compared",
+            },
+            "trying": {"type": "bool", "default": False},
             "restart": {"type": "str", "choices": ["rolling", "at_once"], "default": "rolling"},
             "force": {"type": "bool", "default": False},
             "instances": {
@@ -238,6 +259,7 @@ def main() -> None:
             },
             "prune": {"type": "list", "elements": "path", "default": []},
         },
+        required_if=[("state", state, ("release",)) for state in ("found", "compared", "started", "good")],
         supports_check_mode=True,
     )
     store = ReleaseStore()

@@ -160,11 +160,11 @@ def test_no_nginx():
 @pytest.mark.parametrize(
     ("text", "plan"), [(None, None), ("{", None), ("[]", None), ('{"topology": "x"}', {"topology": "x"})]
 )
-def test_applied_plan(tmp_path, text, plan):
+def test_what_is_kept(tmp_path, text, plan):
     path = tmp_path / "plan.json"
     if text is not None:
         path.write_text(text)
-    assert _host.applied_plan(str(path)) == plan
+    assert _host.kept(str(path)) == plan
 
 
 def test_os_release(tmp_path):

@@ -250,3 +250,61 @@ def test_engines_and_models_that_no_release_names(host):
     one = host.write(model="/models/a@1")
     paths = ["/e", "/e2", "/models/a@1", "/models/a@12"]
     assert apply.unneeded(paths, [one]) == ["/e2", "/models/a@12"]
+
+
+def tried(host, *words):
+    """Each becomes good in turn, as releases do that are only tried."""
+    for word in words:
+        host.store.finish(host.write(words=(f"--{word}",)).id)
+        host.store.prune()
+
+
+def test_what_is_held_outlives_everything_that_is_tried(host):
+    one, two = (host.write(words=(f"--{name}",)) for name in "ab")
+    for release in (one, two):
+        host.store.finish(release.id)
+    assert host.store.hold() and not host.store.hold()
+    tried(host, "c", "d", "e")
+    assert host.store.held() == two.id == apply.wanted_release(host.store, "held")
+    assert {one.id, two.id} <= set(host.store.ids())
+    host.store.finish(two.id)
+    assert host.store.unhold() and not host.store.unhold()
+    # a rollback leads to where it led before, and not to something that was tried
+    assert (host.store.good(), host.store.previous(), host.store.held()) == (two.id, one.id, "")
+    host.store.prune()
+    assert host.store.ids() == sorted([one.id, two.id])
+
+
+def test_where_there_was_nothing_to_go_back_to_there_is_nothing_again(host):
+    one = host.write()
+    host.store.finish(one.id)
+    host.store.hold()
+    tried(host, "c", "d")
+    host.store.finish(one.id)
+    host.store.unhold()
+    assert (host.store.good(), host.store.previous()) == (one.id, "")
+
+
+def test_another_release_that_is_good_ends_the_holding_and_keeps_its_own_way_back(host):
+    one = host.write()
+    host.store.finish(one.id)
+    host.store.hold()
+    tried(host, "c")
+    new = host.write(words=("--new",))
+    before = host.store.good()
+    host.store.finish(new.id)
+    host.store.unhold()
+    assert (host.store.good(), host.store.previous(), host.store.held()) == (new.id, before, "")
+
+
+def test_nothing_is_held_where_nothing_was_good(host):
+    assert not host.store.hold() and not host.store.held() and not host.store.unhold()
+    with pytest.raises(InputError, match="nothing is held on this host"):
+        apply.wanted_release(host.store, "held")
+
+
+def test_check_mode_holds_nothing(host):
+    host.store.finish(host.write().id)
+    assert host.store.hold(check=True) and not host.store.held()
+    host.store.hold()
+    assert host.store.unhold(check=True) and host.store.held()

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module is PRIVATE to the collection.
+"""What a benchmark of a host's candidates came to: who won, the record that stays on the host, and a table."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose import (
+    VERSION,
+    Arrangement,
+    Conditions,
+    device_of,
+    scores,
+    winner,
+)
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+
+HEAD = ("candidate", "load", "tok/s", "spread", "TTFT p50", "p99", "TPOT p50", "p99", "predicted")
+
+
+def candidates(plan: Mapping[str, Any], wished: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The arrangements to try, as ``{label, replicas, tensor_parallel_size}``; the plan's own comes first.
+
+    All that fit and use as many cards as any that fits, or those that were wished for. InputError says what cannot run.
+    """
+    rows = {_label(row): row for row in plan["candidates"]}
+    own = _label(plan)
+    if not rows:  # the processor has one way
+        rows = {own: {**plan, "fits": True}}
+    if wished:
+        for label in wished:
+            Arrangement.read(label)
+            if label not in rows:
+                raise InputError(f"candidate {label} is none of this host; give some of {', '.join(rows)}")
+            if not rows[label]["fits"]:
+                raise InputError(f"candidate {label} cannot run here: {rows[label]['why']}")
+        chosen = list(dict.fromkeys(wished))
+    else:
+        able = [label for label, row in rows.items() if row["fits"]] or [own]
+        most = max(_cards(rows[label]) for label in able)
+        chosen = [label for label in able if _cards(rows[label]) == most or label == own]
+    chosen.sort(key=lambda label: label != own)
+    return [
+        {
+            "label": label,
+            "replicas": rows[label]["replicas"],
+            "tensor_parallel_size": rows[label]["tensor_parallel_size"],
+        }
+        for label in chosen
+    ]
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    return Arrangement(int(row["replicas"]), int(row["tensor_parallel_size"])).label
+
+
+def _cards(row: Mapping[str, Any]) -> int:
+    return int(row["replicas"]) * int(row["tensor_parallel_size"])
+
+
+def conditions(plan: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]], wishes: Mapping[str, Any]) -> Conditions:
+    """``gpus`` as gpu_info returns them; ``wishes`` are the settings ``max_model_len`` and ``workload``."""
+    return Conditions(
+        cards=tuple(str(gpu.get("name", "")) for gpu in gpus),
+        model=str(plan["model"]["name"]),
+        revision=str(plan["model"].get("revision") or ""),
+        vllm_version=str(plan["vllm_version"]),
+        max_model_len=str(wishes.get("max_model_len", "auto")),
+        workload=str(wishes.get("workload", "mixed")),
+        device=device_of(str(plan["device"]), bool(plan.get("rehearsal"))),
+    )
+
+
+def result(
+    measured: Mapping[str, Mapping[str, Any]],
+    plan: Mapping[str, Any],
+    gpus: Sequence[Mapping[str, Any]],
+    wishes: Mapping[str, Any],
+    now: float = 0.0,
+) -> dict[str, Any]:
+    """``{winner, scores, text, record}``. ``measured``: of each candidate ``points``, or ``error`` where it failed."""
+    points = {name: row["points"] for name, row in measured.items() if row.get("points")}
+    planned = _label(plan)
+    best = winner(points, planned)
+    record = {
+        "version": VERSION,
+        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now or time.time())),
+        "conditions": conditions(plan, gpus, wishes).to_dict(),
+        "load": next((dict(row["load"]) for row in measured.values() if row.get("load")), {}),
+        "planned": planned,
+        "winner": best,
+        "scores": {name: round(score, 4) for name, score in scores(points).items()},
+        "candidates": {name: dict(row) for name, row in measured.items()},
+        "predicted": {
+            _label(row): (row.get("prediction") or {}).get("output_tokens_per_s") for row in plan["candidates"]
+        },
+    }
+    return {"winner": best, "scores": record["scores"], "record": record, "text": table(record)}
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """For people: each candidate at each load, and what follows from it."""
+    rows: list[tuple[str, ...]] = [HEAD]
+    notes = []
+    for name, row in record["candidates"].items():
+        if row.get("error"):
+            notes.append(f"! {name} was not measured: {row['error']}")
+        for number, point in enumerate(row.get("points") or ()):
+            figures, least, most = point["figures"], point["least"], point["most"]
+            predicted = record["predicted"].get(name) if number == 0 else None
+            rows.append(
+                (
+                    f"{'>' if name == record['winner'] else ' '} {name}" if number == 0 else "",
+                    point["label"],
+                    _number(figures.get("output_tokens_per_s")),
+                    f"{_number(least.get('output_tokens_per_s'))}..{_number(most.get('output_tokens_per_s'))}",
+                    _number(figures.get("ttft_ms_p50"), 1),
+                    _number(figures.get("ttft_ms_p99"), 1),
+                    _number(figures.get("tpot_ms_p50"), 2),
+                    _number(figures.get("tpot_ms_p99"), 2),
+                    _number(predicted),
+                )
+            )
+    widths = [max(len(row[n]) for row in rows) for n in range(len(HEAD))]
+    lines = [
+        "  ".join(cell.rjust(width) if n > 1 else cell.ljust(width) for n, (cell, width) in enumerate(zip(row, widths)))
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join([*(line.rstrip() for line in lines), *notes, verdict(record)]) + "\n"
+
+
+def verdict(record: Mapping[str, Any]) -> str:
+    best, planned = record["winner"], record["planned"]
+    if not best:
+        return "no candidate carried the load; see what stopped each"
+    others = {name: score for name, score in record["scores"].items() if name != best}
+    if not others:
+        return f"{best} is the only candidate that was measured"
+    near = max(others, key=lambda name: others[name])
+    gain = record["scores"][best] / others[near] if others[near] else 0.0
+    words = f"{gain:.2f} x of {near} over all loads" if gain else f"{near} did not carry every load"
+    if best == planned:
+        return f"{best} stays, as planned: {words}"
+    return f"{best} is faster than {planned}, which was planned: {words}; set vllm_topology to measured to serve it so"
+
+
+def _number(value: Any, digits: int = 0) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
