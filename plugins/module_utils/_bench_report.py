@@ -18,6 +18,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose i
     scores,
     winner,
 )
+from ansible_collections.gpuserve.inference.plugins.module_utils._columns import columns
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
 HEAD = ("candidate", "load", "tok/s", "spread", "TTFT p50", "p99", "TPOT p50", "p99", "predicted")
@@ -105,7 +106,7 @@ def result(
 
 def table(record: Mapping[str, Any]) -> str:
     """For people: each candidate at each load, and what follows from it."""
-    rows: list[tuple[str, ...]] = [HEAD]
+    rows: list[tuple[str, ...]] = []
     notes = []
     for name, row in record["candidates"].items():
         if row.get("error"):
@@ -126,13 +127,7 @@ def table(record: Mapping[str, Any]) -> str:
                     _number(predicted),
                 )
             )
-    widths = [max(len(row[n]) for row in rows) for n in range(len(HEAD))]
-    lines = [
-        "  ".join(cell.rjust(width) if n > 1 else cell.ljust(width) for n, (cell, width) in enumerate(zip(row, widths)))
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join([*(line.rstrip() for line in lines), *notes, verdict(record)]) + "\n"
+    return "\n".join([*columns(HEAD, rows, numbers=range(2, len(HEAD))), *notes, verdict(record)]) + "\n"
 
 
 def verdict(record: Mapping[str, Any]) -> str:

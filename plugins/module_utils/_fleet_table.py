@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._columns import columns
+
 HEAD = ("host", "topology", "replicas", "cards", "model", "length", "KV tokens", "tok/s", "state")
 _NUMBERS = (5, 6, 7)
 _BRANDS = ("NVIDIA", "GeForce")
@@ -111,15 +113,14 @@ def fleet_row(name: str, facts: Mapping[str, Any], alive: bool, check: bool = Fa
 
 def render_fleet(rows: Sequence[HostRow]) -> str:
     """The table, then what the rows have to say, then one line of sums."""
-    table = [HEAD, *(row.cells() for row in rows)]
+    table = [row.cells() for row in rows]
     # a column that nobody has anything to say in is left out
-    kept = [n for n in range(len(HEAD)) if any(cells[n] for cells in table[1:])]
-    widths = {n: max(len(cells[n]) for cells in table) for n in kept}
-    lines = []
-    for cells in table:
-        words = (cells[n].rjust(widths[n]) if n in _NUMBERS else cells[n].ljust(widths[n]) for n in kept)
-        lines.append("  ".join(words).rstrip())
-    lines.insert(1, "  ".join("-" * widths[n] for n in kept))
+    kept = [n for n in range(len(HEAD)) if any(cells[n] for cells in table)]
+    lines = columns(
+        [HEAD[n] for n in kept],
+        [[cells[n] for n in kept] for cells in table],
+        numbers=[place for place, n in enumerate(kept) if n in _NUMBERS],
+    )
     lines += [f"! {row.name}: {note}" for row in rows for note in row.notes]
     failed = [row.name for row in rows if row.failed]
     sums = [f"{len(rows)} hosts", f"{sum(r.replicas for r in rows)} replicas", f"{sum(r.cards for r in rows)} cards"]

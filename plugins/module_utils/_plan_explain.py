@@ -38,7 +38,7 @@ def reason_text(
     p = chosen.prediction
     tokens = f"{gib(p['kv_cache_bytes_per_gpu'])} for KV cache ({p['kv_cache_tokens']:,} tokens an instance)"
     weights = f"{gib(p['weight_bytes_per_gpu'])} of weights"
-    parts = []
+    parts = [request.measured] if request.measured else []
     if chosen.tp == 1:
         head = "one card holds the model"
         parts.append(f"Data parallel: {head} ({weights} of {gib(p['budget_bytes'])} usable), leaving {tokens}")

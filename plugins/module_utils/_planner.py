@@ -98,12 +98,7 @@ def make_plan(request: PlanRequest) -> Plan:
         max_model_len=chosen.max_model_len,
         instances=instances(request, release, chosen.fits, chosen.max_model_len, fabric),
         prediction=dict(chosen.prediction),
-        reason="; ".join(
-            filter(
-                None,
-                (request.measured, reason_text(request, choice, units, weighed, fabric, smaller_weights(case))),
-            )
-        ),
+        reason=reason_text(request, choice, units, weighed, fabric, smaller_weights(case)),
         candidates=tuple(_candidate(w, choice, request) for w in weighed),
         warnings=tuple(warnings),
         device="cuda",

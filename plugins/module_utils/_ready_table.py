@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._columns import columns
+
 
 def _row(outcome: Mapping[str, Any]) -> tuple[str, ...]:
     kv = outcome.get("kv") or {}
@@ -32,13 +34,7 @@ def _row(outcome: Mapping[str, Any]) -> tuple[str, ...]:
 def render_ready(outcomes: Sequence[Mapping[str, Any]]) -> str:
     """A table of vllm_ready's ``instances``: KV cache in tokens as the engine says, as planned, and the difference."""
     head = ("instance", "state", "model", "KV tokens", "planned", "difference")
-    rows = [head, *map(_row, outcomes)]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(head))]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) if n > 2 else cell.ljust(width) for n, (cell, width) in enumerate(zip(row, widths))]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines = columns(head, [_row(outcome) for outcome in outcomes], numbers=range(3, len(head)))
     for outcome in outcomes:
         if outcome.get("error"):
             lines.append(f"! {outcome['name']}: {outcome['error']}")

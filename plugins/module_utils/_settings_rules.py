@@ -26,6 +26,7 @@ _SYSTEM = re.compile(
     r"|root|home(?:/[^/]*)?|opt|srv|mnt|media)?/*"
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME_VALUE = "NAME: VALUE with names of letters, digits and _, and values of one line"
 # what the plan and the unit decide, and the setting to use instead
 _DECIDED = {"CUDA_VISIBLE_DEVICES": "vllm_gpus", "VLLM_API_KEY": "gateway_api_keys"}
 
@@ -62,14 +63,15 @@ def _workload(value: Any) -> bool:
     return isinstance(value, Mapping) or value in ("latency", "throughput", "mixed")
 
 
-def _environment(value: Mapping[Any, Any]) -> bool:
+def _variables(value: Mapping[Any, Any]) -> bool:
     return all(
-        _VARIABLE.fullmatch(str(name))
-        and str(name) not in _DECIDED
-        and isinstance(held, (str, int, float))
-        and not re.search(r"[\0\r\n]", str(held))
+        _VARIABLE.fullmatch(str(name)) and isinstance(held, (str, int, float)) and not re.search(r"[\0\r\n]", str(held))
         for name, held in value.items()
     )
+
+
+def _environment(value: Mapping[Any, Any]) -> bool:
+    return _variables(value) and not {str(name) for name in value} & set(_DECIDED)
 
 
 CLIENTS = Rule(
@@ -133,7 +135,7 @@ RULES: dict[str, Rule] = {
     "vllm_extra_args": text(r"[^\0\r\n]+", "one word of the command line, without line breaks,", each=True),
     "vllm_environment": Rule(
         _environment,
-        "NAME: VALUE with names of letters, digits and _, and values of one line; "
+        f"{_NAME_VALUE}; "
         + ", ".join(f"{name} is decided by {by}" for name, by in _DECIDED.items()),
     ),
     "vllm_command": text(
@@ -163,19 +165,17 @@ RULES: dict[str, Rule] = {
     ),
     "vllm_bench_input_tokens": number(1, 2**24, also="0 for the preset's own"),
     "vllm_bench_output_tokens": number(1, 2**24, also="0 for the preset's own"),
-    "vllm_bench_concurrencies": text(r"[1-9]\d{0,4}", "a number of requests at once from 1 to 99999", each=True),
-    "vllm_bench_rates": text(
-        r"(?=.*[1-9])\d{1,6}(\.\d{1,6})?", "requests a second, a number above 0 and below 1000000", each=True
+    # as the module has them, which only asks once an arrangement is deployed
+    "vllm_bench_concurrencies": Rule(
+        lambda value: 1 <= int(value) <= 65536, "a number of requests at once from 1 to 65536", each=True
+    ),
+    "vllm_bench_rates": Rule(
+        lambda value: 0 < float(value) <= 100000, "requests a second, a number above 0 and up to 100000", each=True
     ),
     "vllm_bench_requests": number(1, 10**7, also="0 for as many as the load needs"),
     "vllm_bench_repeats": number(1, 1000),
     "vllm_bench_python": text(rf"({PYTHON})?", "the absolute path of an interpreter that has vLLM, or nothing"),
-    "vllm_bench_environment": Rule(
-        lambda value: all(
-            _VARIABLE.fullmatch(str(name)) and not re.search(r"[\0\r\n]", str(held)) for name, held in value.items()
-        ),
-        "NAME: VALUE with names of letters, digits and _, and values of one line",
-    ),
+    "vllm_bench_environment": Rule(_variables, _NAME_VALUE),
     "gateway_keys_add": CLIENTS,
     "gateway_keys_rotate": CLIENTS,
     "gateway_keys_remove": CLIENTS,
