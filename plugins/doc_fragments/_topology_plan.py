@@ -168,6 +168,7 @@ options:
     default: false
   host:
     description:
-      - Needed where the CPU engine runs. A dictionary of C(cpus) (a number or a list of core ids) and C(memory_bytes).
+      - Needed where the CPU engine runs. A dictionary of C(cpus) (a number or a list of core ids), C(memory_bytes)
+        and C(avx512_bf16) (whether the processors compute in bfloat16, by default V(true)).
     type: dict
 """

@@ -125,7 +125,7 @@ def plan_cpu(request: PlanRequest, release: Release, warnings: tuple[str, ...]) 
     )
     batched = request.max_num_batched_tokens or max(release.cpu_max_num_batched_tokens, seqs)
     weights = weight_bytes_per_rank(model, tp)
-    kv = kv_plan(model, tp, release, "auto", batched, device="cpu")
+    kv = kv_plan(model, tp, release, "auto", batched, device="cpu", avx512_bf16=request.avx512_bf16)
     ranks = replicas * tp
     room = int(request.host_memory_bytes * HOST_SHARE / ranks) - weights - RUNTIME_BYTES
     room_gib = room // GIB
@@ -232,7 +232,7 @@ def rehearse(plan: Plan, request: PlanRequest, release: Release) -> Plan:
     batched = max(
         min(request.max_num_batched_tokens or REHEARSAL_MAX_NUM_BATCHED_TOKENS, REHEARSAL_MAX_NUM_BATCHED_TOKENS), seqs
     )
-    kv = kv_plan(request.model, tp, release, "auto", batched, device="cpu")
+    kv = kv_plan(request.model, tp, release, "auto", batched, device="cpu", avx512_bf16=request.avx512_bf16)
     space = max(-(-kv.bytes_for(1, plan.max_model_len) // GIB), 1)  # vLLM wants room for one request of max_model_len
     binds = split_cores(cores, plan.replicas, tp)
     made = []

@@ -55,6 +55,12 @@ def physical_cores(sysfs: str = "/sys", usable: Optional[Iterable[int]] = None) 
     return chosen
 
 
+def cpu_flags(proc: str = "/proc") -> frozenset[str]:
+    """What the first processor can do, in the kernel's words (``avx512_bf16``)."""
+    found = re.search(r"^(?:flags|Features)\s*: (.*)$", _read(f"{proc}/cpuinfo"), re.M)
+    return frozenset(found.group(1).split()) if found else frozenset()
+
+
 def memory(proc: str = "/proc") -> dict[str, int]:
     """Total and available memory, bytes, from /proc/meminfo."""
     found = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB", _read(f"{proc}/meminfo"), re.M))

@@ -92,12 +92,14 @@ def kv_plan(
     hybrid_manager: bool = True,
     prefix_caching: Optional[bool] = None,
     async_scheduling: Optional[bool] = None,
+    avx512_bf16: bool = True,
 ) -> KvPlan:
     """``block_size`` 0 lets the attention backend choose; ``compute_capability`` "9.0" names the card it runs on.
 
     ``hybrid_manager``, ``prefix_caching`` and ``async_scheduling`` are flags of vLLM; None stands for its default.
+    ``avx512_bf16``: what the processors have, for device "cpu": with it the engine keeps recurrent states in float32.
     """
-    options = KvOptions(kv_cache_dtype, block_size, compute_capability, device, prefix_caching)
+    options = KvOptions(kv_cache_dtype, block_size, compute_capability, device, prefix_caching, avx512_bf16)
     block, specs = layer_specs(model, tp, release, options)
     groups, size = group_layers(specs, hybrid_manager)
     ahead = async_scheduling

@@ -30,6 +30,7 @@ class KvOptions:
     compute_capability: str = ""
     device: str = "cuda"
     prefix_caching: Optional[bool] = None  # None: the release's default
+    avx512_bf16: bool = True  # of the host's processors, which device "cpu" asks
 
     @property
     def major(self) -> int:
@@ -76,15 +77,15 @@ def kv_layout(model: Model) -> tuple[KvGroup, ...]:
     return (KvGroup("full", model.layers, model.kv_heads, model.head_dim, model.head_dim),)
 
 
-def state_bytes(group: KvGroup, tp: int, cpu: bool = False) -> int:
-    """All recurrent states of a sequence in one layer, on one rank; the CPU engine keeps them in float32."""
+def state_bytes(group: KvGroup, tp: int, float32: bool = False) -> int:
+    """All recurrent states of a sequence in one layer, on one rank; ``float32`` whatever the model says."""
     if not group.conv_bytes and not group.recurrent_bytes:
         return math.ceil(group.state_bytes / tp)
     dim = group.conv_dim
     if group.conv_groups and group.conv_groups % tp:  # every rank needs the whole groups of its heads
         dim += (tp - group.conv_groups) * group.conv_group_dim
     conv = dim // tp * group.conv_width * group.conv_bytes
-    return conv + group.recurrent // tp * (4 if cpu and group.recurrent else group.recurrent_bytes)
+    return conv + group.recurrent // tp * (4 if float32 and group.recurrent else group.recurrent_bytes)
 
 
 def token_bytes(group: KvGroup, model: Model, tp: int, options: KvOptions, release: Release) -> int:
@@ -104,7 +105,8 @@ def layer_specs(model: Model, tp: int, release: Release, options: KvOptions) -> 
     layout = [g for g in kv_layout(model) if g.layers > g.shared_layers]
     attention = [g for g in layout if g.kind != "mamba"]
     cpu = options.device == "cpu"
-    states = {g: state_bytes(g, tp, cpu and bool(attention)) for g in layout if g.kind == "mamba"}
+    float32 = cpu and options.avx512_bf16 and bool(attention)  # platforms/cpu.py, for its fast kernels
+    states = {g: state_bytes(g, tp, float32) for g in layout if g.kind == "mamba"}
     kernel = release.cpu_kernel_block if cpu else KERNEL_BLOCK
     block = options.block_size or _backend_block(model, release, options, attention)
     padded = 0

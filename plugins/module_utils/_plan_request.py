@@ -72,6 +72,7 @@ class PlanRequest:
     rehearsal: bool = False
     cpus: tuple[int, ...] = ()  # core ids of the host
     host_memory_bytes: int = 0
+    avx512_bf16: bool = True  # what the host's processors have
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -107,7 +108,7 @@ class PlanRequest:
             )
         sizing = choice(given.get("kv_cache_sizing", "utilization"), "kv_cache_sizing", KV_CACHE_SIZINGS)
         extra, notes = check_extra_args(listed(given.get("extra_args", ()), "extra_args"), sizing)
-        cpus, memory = _host(given.get("host"))
+        cpus, memory, avx512_bf16 = _host(given.get("host"))
         shape = _shape(given, model, gpus)
         seqs = whole(given.get("max_num_seqs", 0), "max_num_seqs", 0, 65536)
         batched = whole(given.get("max_num_batched_tokens", 0), "max_num_batched_tokens", 0, 1 << 22)
@@ -150,6 +151,7 @@ class PlanRequest:
             rehearsal=flag(given.get("rehearsal", False), "rehearsal"),
             cpus=cpus,
             host_memory_bytes=memory,
+            avx512_bf16=avx512_bf16,
             warnings=tuple(model.warnings) + notes + shape.warnings,
         )
 
@@ -304,11 +306,14 @@ def _served_name(value: Any, model: Model) -> str:
     return name
 
 
-def _host(value: Any) -> tuple[tuple[int, ...], int]:
+def _host(value: Any) -> tuple[tuple[int, ...], int, bool]:
     if not value:
-        return (), 0
-    if not isinstance(value, Mapping) or set(value) - {"cpus", "memory_bytes"}:
-        raise InputError(f"host {value!r} is not usable: give {{cpus: number or list of core ids, memory_bytes: ...}}")
+        return (), 0, True
+    if not isinstance(value, Mapping) or set(value) - {"cpus", "memory_bytes", "avx512_bf16"}:
+        raise InputError(
+            f"host {value!r} is not usable: give {{cpus: number or list of core ids, memory_bytes: ..., "
+            "avx512_bf16: true or false}"
+        )
     cpus = value.get("cpus") or 0
     if isinstance(cpus, (list, tuple)):
         cores = tuple(whole(c, "host.cpus", 0, 65535) for c in cpus)
@@ -316,4 +321,5 @@ def _host(value: Any) -> tuple[tuple[int, ...], int]:
             raise InputError("host.cpus names a core twice")
     else:
         cores = tuple(range(whole(cpus, "host.cpus", 0, 65536)))
-    return cores, whole(value.get("memory_bytes") or 0, "host.memory_bytes", 0, 1 << 60)
+    memory = whole(value.get("memory_bytes") or 0, "host.memory_bytes", 0, 1 << 60)
+    return cores, memory, flag(value.get("avx512_bf16", True), "host.avx512_bf16")

@@ -94,6 +94,10 @@ host:
       type: list
       elements: int
       returned: always
+    avx512_bf16:
+      description: Whether the processors compute in bfloat16, which decides how the CPU engine keeps recurrent states.
+      type: bool
+      returned: always
     memory:
       description: Memory in bytes, V(total_bytes) and V(available_bytes).
       type: dict
@@ -206,6 +210,7 @@ def main() -> None:
                 "venv": importlib.util.find_spec("ensurepip") is not None,
             },
             "cpus": _host.physical_cores(),
+            "avx512_bf16": "avx512_bf16" in _host.cpu_flags(),
             "memory": _host.memory(),
             "pci_nvidia_cards": pci_nvidia_cards(),
             "disks": {path: _host.disk(path) for path in wanted["disks"]},

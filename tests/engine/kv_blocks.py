@@ -28,6 +28,7 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._host import cpu_flags
 from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache import kv_plan
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import release_for
@@ -96,7 +97,7 @@ def engine(directory: str, kv_bytes: int, length: int, batched: int) -> tuple[in
 def planner(directory: str, version: str, kv_bytes: int, length: int, batched: int) -> tuple[int, int, float]:
     release, _note = release_for(version)
     model = read_model(directory)
-    kv = kv_plan(model, 1, release, "auto", batched, device="cpu")
+    kv = kv_plan(model, 1, release, "auto", batched, device="cpu", avx512_bf16="avx512_bf16" in cpu_flags())
     return kv.blocks(kv_bytes), kv.tokens(kv_bytes, length), kv.concurrency(kv_bytes, length)
 
 

@@ -23,6 +23,17 @@ def test_cpu_list(text, cores):
     assert _host.parse_cpu_list(text) == cores
 
 
+def test_cpu_flags(tmp_path):
+    files = {
+        "x86/cpuinfo": "model name\t: EPYC\nflags\t\t: fpu avx512_bf16\n\nflags\t\t: fpu\n",
+        "arm/cpuinfo": "Features\t: fp bf16\n",
+    }
+    root = _tree(tmp_path, files)
+    assert _host.cpu_flags(f"{root}/x86") == {"fpu", "avx512_bf16"}
+    assert _host.cpu_flags(f"{root}/arm") == {"fp", "bf16"}
+    assert _host.cpu_flags(f"{root}/none") == frozenset()
+
+
 def test_one_thread_of_each_core(tmp_path):
     pairs = {0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"}
     files = {f"devices/system/cpu/cpu{n}/topology/thread_siblings_list": text for n, text in pairs.items()}

@@ -191,3 +191,10 @@ def test_what_the_real_cpu_engine_said(layout, blocks, tokens):
     """vLLM 0.32.0 with 25178169 bytes, max_model_len 2048, batches of 512; again by ``make engine``."""
     kv = kv_plan(make(kv_layout=layout), 1, R32, "auto", 512, device="cpu")
     assert (kv.blocks(25178169), kv.tokens(25178169, 2048)) == (blocks, tokens)
+
+
+def test_states_on_processors_without_bfloat16():
+    """The same start on such a machine: the engine leaves the states as the model has them."""
+    layout = [{**FULL, "layers": 1}, {**MAMBA2, "layers": 3}]
+    kv = kv_plan(make(kv_layout=layout), 1, R32, "auto", 512, device="cpu", avx512_bf16=False)
+    assert (kv.blocks(25178169), kv.tokens(25178169, 2048)) == (384, 46260)
