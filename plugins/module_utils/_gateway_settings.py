@@ -14,7 +14,7 @@ from typing import Any, Mapping, Optional, Sequence
 from ansible_collections.gpuserve.inference.plugins.module_utils import _gateway_clients
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 from ansible_collections.gpuserve.inference.plugins.module_utils._preflight import parse_listen
-from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import upstreams_from
+from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import MOST_CONNS, upstreams_from
 
 STATUS_DISTANCE = 90  # the status listener's port, counted from the gateway's
 KEEPALIVE_SAFE = (1, 27, 4)  # the first nginx with keepalive_min_timeout
@@ -24,6 +24,10 @@ _SIZE = re.compile(r"\d+[kKmMgG]?\Z")
 _RATE = re.compile(r"[1-9]\d{0,6}r/[sm]\Z")
 _SERVER_NAME = re.compile(r"_\Z|(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?\Z")
 _PATH = re.compile(r"/[A-Za-z0-9._/+@=:,-]+\Z")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
+
+AFFINITIES = ("none", "header", "client", "prompt")
+MOST_PROMPT_BYTES = 8192  # what a pattern of nginx looks at
 
 
 def routes(tasks: Sequence[str], extra: Sequence[str] = ()) -> list[dict[str, str]]:
@@ -95,7 +99,7 @@ def problems(values: Mapping[str, Any]) -> list[str]:
         return []
     return [
         line
-        for check in (_listeners, _paths, _keys, _limits, _tls, _upstreams)
+        for check in (_listeners, _paths, _keys, _limits, _affinity, _tls, _upstreams)
         for line in check(settings)
         if line is not None
     ]
@@ -155,6 +159,40 @@ def _limits(settings: Settings) -> list[Optional[str]]:
         good = value.isdigit() and int(value) >= least
         found.append(None if good else _line(name, value, f"a whole number of {least} or more"))
     return found
+
+
+def _affinity(settings: Settings) -> list[Optional[str]]:
+    wish = settings.text("affinity") or "none"
+    if wish not in AFFINITIES:
+        return [_line("affinity", wish, f"one of {', '.join(AFFINITIES)}")]
+    found: list[Optional[str]] = []
+    balancing = settings.text("balancing")
+    if wish != "none" and balancing not in ("", "round_robin"):
+        found.append(
+            f"gateway_affinity is {wish} and gateway_balancing is {balancing}, but only one can choose the replica;"
+            " leave one of them out"
+        )
+    header = settings.text("affinity_header")
+    if not _HEADER.match(header) or header.lower() in ("authorization", "cookie"):
+        found.append(
+            _line("affinity_header", header, "the name of a header such as X-Session-Id, not one with secrets")
+        )
+    for name, least, most in (("affinity_prompt_bytes", 1, MOST_PROMPT_BYTES), ("affinity_bound", 0, MOST_CONNS)):
+        value = settings.text(name)
+        if not value.isdigit() or not least <= int(value) <= most:
+            found.append(_line(name, value, f"a whole number of {least} to {most}"))
+    return found
+
+
+def affinity_key(values: Mapping[str, Any]) -> str:
+    """nginx's expression for what requests must have in common to go to one replica; empty without affinity."""
+    settings = Settings(values)
+    wish = settings.text("affinity")
+    if wish == "header":
+        return "$http_" + settings.text("affinity_header").lower().replace("-", "_")
+    if wish == "client":
+        return "$binary_remote_addr" if settings.flag("open") else "$gpuserve_client"
+    return "$request_body" if wish == "prompt" else ""
 
 
 def _tls(settings: Settings) -> list[Optional[str]]:

@@ -30,6 +30,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 BY = ("operator", "roll", "watch", "health")
 UNTIL_BOOT = ("watch", "health")  # what they saw may have been mended by the boot, and they look again
 
+MOST_CONNS = 65535
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,126}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]*|\[?[0-9A-Fa-f:.]+\]?)\Z")
 _LOOPBACK = re.compile(r"127\.|localhost\Z|\[?::1\]?\Z")
@@ -46,6 +47,7 @@ class Upstream:
     name: str
     port: int
     host: str = "127.0.0.1"
+    max_conns: int = 0  # requests under way at most, further ones go elsewhere; 0 is any number
 
     @property
     def remote(self) -> bool:
@@ -105,13 +107,16 @@ class RotationState:
         return [upstream.name for upstream in self.upstreams if upstream.name not in marked]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"upstreams": [asdict(u) for u in self.upstreams], "marks": [asdict(m) for m in self.marks]}
+        rows = [
+            {name: value for name, value in asdict(u).items() if name != "max_conns" or value} for u in self.upstreams
+        ]
+        return {"upstreams": rows, "marks": [asdict(m) for m in self.marks]}
 
 
 def upstream_conf(state: RotationState, last: bool = False) -> str:
     """The ``server`` lines of nginx's upstream block. Only checked names get here, never anybody's reasons.
 
-    ``last``: of the block that is asked when nginx itself has left out all others.
+    ``last``: of the block that is asked when nginx itself has left out all others, or all have their ``max_conns``.
     """
     lines = ["# Managed by gpuserve.inference: changes are overwritten.\n"]
     for upstream in state.upstreams:
@@ -120,6 +125,7 @@ def upstream_conf(state: RotationState, last: bool = False) -> str:
         # A replica of this host refuses at once where it is down, so trying it costs nothing and nginx never has to
         # leave out the last one that works. A host that does not answer costs a timeout.
         fails = "max_fails=0" if last or not upstream.remote else "max_fails=3 fail_timeout=10s"
+        fails += f" max_conns={upstream.max_conns}" if upstream.max_conns and not last else ""
         owners = sorted({mark.by for mark in state.out(upstream.name)})
         down = f" down; # {upstream.name}, out by {', '.join(owners)}" if owners else f"; # {upstream.name}"
         lines.append(f"server {place}:{upstream.port} {fails}{down}\n")
@@ -138,7 +144,10 @@ def upstreams_from(rows: Iterable[Mapping[str, Any]]) -> list[Upstream]:
             raise InputError(f"port {port!r} of upstream {name!r} is out of range; give one from 1 to 65535")
         if not _NAME.match(name):
             raise InputError(f"upstream name {name!r} cannot be used; give letters, digits and any of _ . : -")
-        found.append(Upstream(name, int(str(port)), host))
+        most = row.get("max_conns") or 0
+        if not str(most).isdigit() or int(str(most)) > MOST_CONNS:
+            raise InputError(f"max_conns {most!r} of upstream {name!r} cannot be used; give 0 to {MOST_CONNS}")
+        found.append(Upstream(name, int(str(port)), host, int(str(most))))
     for key in ("name", "place"):
         seen: set[str] = set()
         for upstream in found:
@@ -177,7 +186,10 @@ class Rotation:
         try:
             with open(self._json, encoding="utf-8") as handle:
                 data = json.load(handle)
-            upstreams = [Upstream(str(u["name"]), int(u["port"]), str(u["host"])) for u in data["upstreams"]]
+            upstreams = [
+                Upstream(str(u["name"]), int(u["port"]), str(u["host"]), int(u.get("max_conns", 0)))
+                for u in data["upstreams"]
+            ]
             marks = [Mark(**mark) for mark in data["marks"]]
         except (OSError, ValueError, KeyError, TypeError):
             return RotationState()
@@ -259,7 +271,7 @@ class Rotation:
         files = {self._json: json.dumps(state.to_dict(), indent=2) + "\n"}
         if self.gateway or make:
             files[self._conf] = upstream_conf(state)
-            if any(upstream.remote for upstream in state.upstreams):
+            if any(upstream.remote or upstream.max_conns for upstream in state.upstreams):
                 files[self._last] = upstream_conf(state, last=True)
         wanted = [WantedFile(path, text, owner="", group="") for path, text in files.items()]
         return bool(self._nginx.hold(wanted, [self._conf, self._last], check))

@@ -41,6 +41,10 @@ options:
         description: Port from 1 to 65535.
         type: int
         required: true
+      max_conns:
+        description: Requests that it has under way at most; further ones go to another. V(0) is any number.
+        type: int
+        default: 0
   out:
     description: Names to take out of rotation.
     type: list

@@ -36,6 +36,11 @@ GOOD = {
     "client_keepalive": "auto",
     "read_timeout": 1800,
     "keepalive": 64,
+    "balancing": "round_robin",
+    "affinity": "none",
+    "affinity_header": "X-Session-Id",
+    "affinity_prompt_bytes": 512,
+    "affinity_bound": 0,
 }
 SECRET = "a-key-nobody-may-see"
 
@@ -56,6 +61,13 @@ def test_the_defaults_are_good():
         ({"status_listen": "127.0.0.1:8000"}, ["gateway_status_listen", "another port", "8000"]),
         ({"status_networks": ["10.0.0.0/33"]}, ["gateway_status_networks '10.0.0.0/33'"]),
         ({"status_networks": ["all"]}, ["gateway_status_networks 'all'"]),
+        ({"affinity": "cookie"}, ["gateway_affinity 'cookie'", "none, header, client, prompt"]),
+        ({"affinity": "client", "balancing": "least_conn"}, ["gateway_affinity is client", "leave one of them out"]),
+        ({"affinity_header": "a b"}, ["gateway_affinity_header 'a b'"]),
+        ({"affinity_header": "x;}"}, ["gateway_affinity_header"]),
+        ({"affinity_header": "Cookie"}, ["gateway_affinity_header 'Cookie'", "not one with secrets"]),
+        ({"affinity_prompt_bytes": 8193}, ["gateway_affinity_prompt_bytes '8193'", "1 to 8192"]),
+        ({"affinity_bound": "many"}, ["gateway_affinity_bound 'many'", "0 to 65535"]),
         ({"extra_paths": ["v1/rerank"]}, ["gateway_extra_paths 'v1/rerank'", "/v1/rerank"]),
         ({"extra_paths": ["/v1/*"]}, ["gateway_extra_paths"]),
         ({"extra_paths": ["/"]}, ["gateway_extra_paths"]),
@@ -150,3 +162,19 @@ def test_idle_connections_of_clients_are_kept_where_a_reload_does_not_cut_them(v
 def test_where_it_listens(listen, wish, where, beyond):
     assert _gateway_settings.status_listen(listen, wish) == where
     assert _gateway_settings.beyond_loopback(listen) == beyond
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({}, ""),
+        ({"affinity": "header"}, "$http_x_session_id"),
+        ({"affinity": "header", "affinity_header": "Conversation"}, "$http_conversation"),
+        ({"affinity": "client"}, "$gpuserve_client"),
+        ({"affinity": "client", "open": True}, "$binary_remote_addr"),
+        ({"affinity": "prompt"}, "$request_body"),
+        ({"affinity": "header", "affinity_header": "x;}"}, ""),  # what cannot be used gets nowhere
+    ],
+)
+def test_what_goes_to_one_replica(change, key):
+    assert gateway_settings({**GOOD, **change})["affinity_key"] == key

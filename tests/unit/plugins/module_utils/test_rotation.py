@@ -244,3 +244,17 @@ def test_a_gateway_before_hosts_asks_all_of_them_before_it_gives_up(rotation, co
 def test_titles_of_workers_that_vanish(nginx, tmp_path):
     (tmp_path / "proc" / "61").mkdir()  # a process that ended while it was looked at
     assert _nginx.workers(MASTER, str(tmp_path / "proc")) == {60: "nginx: worker process"}
+
+
+def test_no_more_requests_than_a_replica_may_have(rotation, conf):
+    bounded = [Upstream("gpu0", 8001, max_conns=4), Upstream("gpu1", 8002, max_conns=4)]
+    rotation.set_upstreams(bounded)
+    assert rotation.look().upstreams == bounded
+    assert "server 127.0.0.1:8001 max_fails=0 max_conns=4; # gpu0\n" in conf.read_text()
+    last = conf.with_name("upstream-last.conf").read_text()
+    assert "max_conns" not in last and "8001" in last  # where all have as many, all take more
+
+
+def test_a_bound_that_is_none():
+    with pytest.raises(InputError, match="max_conns 'x' of upstream 'gpu0' cannot be used; give 0 to 65535"):
+        upstreams_from([{"name": "gpu0", "port": 1, "max_conns": "x"}])
