@@ -65,10 +65,11 @@ class Stage:
             self.engines[name] = Engine(name, [*host.words, *kv, *words], env, 0 if uds else self.port(), uds)
         return self.engines[name]
 
-    def nginx(self, name: str, workers: str = "auto", **change: object) -> list[str]:
+    def nginx(self, name: str, workers: str = "auto", top: str = "", **change: object) -> list[str]:
         if name not in self.doors:
             port = self.port()
             site = doors.site_with(doors.SITE.read_text(encoding="utf-8"), port, **change)  # type: ignore[arg-type]
+            site = top + site
             self.doors[name] = doors.nginx(name, port, self.folder, site, workers)
         return [f"http://127.0.0.1:{self.doors[name].port}"]
 
@@ -144,6 +145,26 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Stage], list[str]]]] = {
         "the gateway with `random two least_conn`",
         lambda stage: stage.nginx("random_two", balancing="random two least_conn"),
     ),
+    "affinity": (
+        "the gateway with gateway_affinity: prompt, without its bound",
+        lambda stage: stage.nginx("affinity", top=doors.BY_PROMPT, balancing="hash $contest_affinity consistent"),
+    ),
+    "uneven": (
+        "the gateway with `random`, which loads the replicas unevenly",
+        lambda stage: stage.nginx("uneven", balancing="random"),
+    ),
+    "batch_2048": (
+        "engines that work on 2048 tokens a step at most behind the gateway",
+        others("batch_2048", "--max-num-batched-tokens", "2048"),
+    ),
+    "batch_4096": (
+        "engines that work on 4096 tokens a step at most behind the gateway",
+        others("batch_4096", "--max-num-batched-tokens", "4096"),
+    ),
+    "vllm-dp-2048": (
+        "vllm-dp with 2048 tokens a step at most",
+        lambda stage: stage.over_all("vllm-dp-2048", "--data-parallel-size", "--max-num-batched-tokens", "2048"),
+    ),
     "worker": ("the gateway with one worker process", lambda stage: stage.nginx("worker", workers="1")),
     "workers_4": ("the gateway with four worker processes", lambda stage: stage.nginx("workers_4", workers="4")),
     "no_keepalive": (
@@ -171,10 +192,8 @@ def runs_of(urls: dict[str, list[str]], args: argparse.Namespace, host: Applied)
     """Interleaved: every contestant at a point, then the next point; the order is another one in each repeat."""
     points = sorted({point for chosen in args.only.values() for point in chosen or args.points})
     words = [
-        "--backend", "openai", "--endpoint", "/v1/completions",
-        "--model", host.model, "--tokenizer", args.tokenizer or host.path, "--dataset-name", "random",
-        "--random-input-len", str(args.input), "--random-output-len", str(args.output),
-        "--ignore-eos", "--temperature", "0",
+        "--backend", "openai", "--endpoint", "/v1/completions", "--model", host.model, "--tokenizer",
+        args.tokenizer or host.path, "--ignore-eos", "--temperature", "0",
     ]  # fmt: skip
     made = []
     for repeat in range(args.repeats):
@@ -182,11 +201,13 @@ def runs_of(urls: dict[str, list[str]], args: argparse.Namespace, host: Applied)
             order = [name for name in urls if concurrency in (args.only[name] or args.points)]
             random.Random(repeat * 1000 + concurrency).shuffle(order)
             for name in order:
+                clients = args.clients if concurrency >= 16 else 1
                 made.append(
                     {
-                        "name": f"{name}/{concurrency}/{repeat}", "urls": urls[name], "words": words,
+                        "name": f"{name}/{concurrency}/{repeat}", "urls": urls[name],
+                        "words": words + prompts(args, clients),
                         "requests": max(args.least, args.rounds * concurrency), "concurrency": concurrency,
-                        "clients": args.clients if concurrency >= 16 else 1, "timeout": 300,
+                        "clients": clients, "timeout": 300,
                         # never the same prompts twice: the engines would know them
                         "seed": args.seed + len(made),
                     }
@@ -194,8 +215,25 @@ def runs_of(urls: dict[str, list[str]], args: argparse.Namespace, host: Applied)
     return made
 
 
+def prompts(args: argparse.Namespace, clients: int) -> list[str]:
+    """What every client of a run asks: each makes prefixes of its own."""
+    if args.prefixes:
+        return [
+            "--dataset-name", "prefix_repetition", "--prefix-repetition-num-prefixes",
+            str(max(1, args.prefixes // clients)), "--prefix-repetition-prefix-len", str(args.prefix),
+            "--prefix-repetition-suffix-len", str(args.input), "--prefix-repetition-output-len", str(args.output),
+        ]  # fmt: skip
+    return [
+        "--dataset-name", "random", "--random-input-len", str(args.input), "--random-output-len", str(args.output),
+        "--random-range-ratio", str(args.range),
+    ]  # fmt: skip
+
+
 def warm_up(urls: dict[str, list[str]], run: dict) -> list[dict]:
-    small = {**run, "requests": 64, "concurrency": 32, "clients": 2}
+    words = list(run["words"])
+    if "prefix_repetition" in words:  # it must make as many as there are prefixes
+        words[words.index("--prefix-repetition-num-prefixes") + 1] = "2"
+    small = {**run, "requests": 64, "concurrency": 32, "clients": 2, "words": words}
     return [
         {**small, "name": f"{name}/warm/0", "urls": where, "seed": 900000 + number}
         for number, (name, where) in enumerate(urls.items())
@@ -282,12 +320,23 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--least", type=int, default=8, help="requests of a run at least")
     parser.add_argument("--input", type=int, default=512, help="tokens of a prompt")
     parser.add_argument("--output", type=int, default=128, help="tokens of an answer")
+    parser.add_argument("--range", type=float, default=0.0, help="lengths vary by so much of themselves, below 1")
+    parser.add_argument(
+        "--prefixes", type=int, default=0, help="prompts of --input tokens behind one of so many prefixes"
+    )
+    parser.add_argument("--prefix", type=int, default=2048, help="tokens of a prefix")
     parser.add_argument("--clients", type=int, default=8, help="client processes from 16 requests at once on")
     parser.add_argument("--tokenizer", default="", help="directory (default: the model's)")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100000)
     args = parser.parse_args(words)
     if not args.list and args.out is None:
         parser.error("say where to write: contest.py OUT")
+    if not 0 <= args.range < 1:
+        parser.error(f"--range {args.range:g} is not usable; give 0 or more, and less than 1")
+    if args.prefixes and args.rounds * min(args.points) < args.prefixes:
+        parser.error(
+            f"{args.rounds * min(args.points)} requests cannot have {args.prefixes} prefixes; give more --rounds"
+        )
     return args
 
 
@@ -310,8 +359,12 @@ def main() -> int:
         runs = runs_of(urls, args, stage.host)
         facts = {**host_facts(args.python), "vllm": stage.host.version, "model": stage.host.model}
 
+        more = {"range": args.range, "prefixes": args.prefixes, "prefix": args.prefix if args.prefixes else 0}
+
         def keep(done: list[dict]) -> None:
-            text = json.dumps({"host": facts, "input": args.input, "output": args.output, "runs": done}, indent=1)
+            text = json.dumps(
+                {"host": facts, "input": args.input, "output": args.output, **more, "runs": done}, indent=1
+            )
             (args.out / "runs.json").write_text(text + "\n", encoding="utf-8")
 
         done = measure(args.python, warm_up(urls, runs[0]) + runs, stage.host.key, args.out / "client.log", keep)

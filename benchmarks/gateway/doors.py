@@ -16,6 +16,13 @@ from pathlib import Path
 
 NGINX_CONF = Path("/etc/nginx/nginx.conf")
 SITE = Path("/etc/nginx/conf.d/gpuserve.conf")
+# what gateway_affinity: prompt puts there
+BY_PROMPT = """\
+map $request_body $contest_affinity {
+    default $request_id;
+    "~(?s)^(?<contest_begin>.{1,512})" $contest_begin;
+}
+"""
 UPSTREAM = "include /etc/gpuserve/gateway/upstream.conf;"
 
 

@@ -130,6 +130,27 @@ def test_every_contestant_at_its_points_in_every_repeat_and_no_seed_twice() -> N
     assert len({run["seed"] for run in runs}) == len(runs)
 
 
+def test_what_is_asked() -> None:
+    some = contest.arguments(["/tmp/out", "--range", "0.5"])
+    assert contest.prompts(some, 8)[-2:] == ["--random-range-ratio", "0.5"]
+    shared = contest.arguments(["/tmp/out", "--prefixes", "64", "--points", "16", "--input", "128"])
+    words = contest.prompts(shared, 8)  # of each client
+    assert words[words.index("--prefix-repetition-num-prefixes") + 1] == "8"
+    assert words[words.index("--prefix-repetition-suffix-len") + 1] == "128"
+    runs = contest.runs_of(
+        {"gateway": ["http://h"]},
+        contest.arguments(["/tmp/out", "--only", "gateway"]),
+        argparse.Namespace(model="m", path="/m"),
+    )
+    assert "random" in runs[0]["words"]
+
+
+@pytest.mark.parametrize("words", [["--range", "1"], ["--prefixes", "64", "--points", "1"]])
+def test_what_cannot_be_asked(words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        contest.arguments(["/tmp/out", *words])
+
+
 def run(name: str, repeat: int, rate: float, failed: int = 0) -> dict[str, Any]:
     times = {"p50": 1000 / rate, "p99": 2000 / rate}
     return {
