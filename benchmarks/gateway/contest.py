@@ -136,6 +136,10 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Stage], list[str]]]] = {
     ),
     "split": ("the engines behind the gateway, asked directly, as many clients each", Stage.replicas),
     "one": ("the first of these engines alone", lambda stage: stage.replicas()[:1]),
+    "gateway_one": (
+        "the gateway before that first engine alone: what passing through costs, against `one`",
+        lambda stage: stage.nginx("gateway_one", servers=[f"127.0.0.1:{stage.host.ports[0]}"]),
+    ),
     "haproxy": ("HAProxy before the same engines, round robin", through_haproxy),
     "least_conn": (
         "the gateway with gateway_balancing: least_conn",

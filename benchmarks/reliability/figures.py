@@ -192,9 +192,7 @@ async def stall(args: argparse.Namespace, host: Host, number: int) -> Run:
     out = await host.wait(lambda look: look["replicas"][name]["out"], 300, stopped)
     gone = await host.wait(lambda look: replica["core"] not in look["replicas"][name]["pids"], 300, stopped)
     started = await host.wait(lambda look: new(look, name, replica), 300, stopped)
-    healthy = await host.wait(
-        lambda look: new(look, name, replica) and look["replicas"][name]["healthy"], 900, stopped
-    )
+    healthy = await host.wait(lambda look: new(look, name, replica) and look["replicas"][name]["healthy"], 900, stopped)
     back = await host.wait(lambda look: new(look, name, replica) and serves(look, name), 300, stopped)
     load.stop()
     run = judged(await task, load.started_at)

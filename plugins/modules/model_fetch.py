@@ -62,19 +62,6 @@ options:
       - Ask no network. Succeeds only where the revision is there already.
     type: bool
     default: false
-  token:
-    description:
-      - Access token for gated and private repositories.
-    type: str
-  endpoint:
-    description:
-      - Address of the hub, by default that of E(HF_ENDPOINT) or Hugging Face's own.
-    type: str
-  mirror:
-    description:
-      - Directory on this host that is asked instead of the hub. It holds models in directories with records, as
-        M(gpuserve.inference.model_fetch) makes them.
-    type: path
   allow_pickle:
     description:
       - Fetch a model whose weights are pickled only. Loading a pickle can run any code.
@@ -91,6 +78,7 @@ options:
         compared with the hub's checksums.
     type: path
 extends_documentation_fragment:
+  - gpuserve.inference._hub
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.no_diff
 seealso:

@@ -46,19 +46,6 @@ options:
       - Ask no network, answer from the cache only.
     type: bool
     default: false
-  token:
-    description:
-      - Access token for gated and private repositories.
-    type: str
-  endpoint:
-    description:
-      - Address of the hub, by default that of E(HF_ENDPOINT) or Hugging Face's own.
-    type: str
-  mirror:
-    description:
-      - Directory on this host that is asked instead of the hub. It holds models in directories with records, as
-        M(gpuserve.inference.model_fetch) makes them.
-    type: path
   allow_pickle:
     description:
       - Accept a model whose weights are pickled only. Loading a pickle can run any code, so such a model is refused
@@ -76,6 +63,7 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - gpuserve.inference._hub
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.info_module
 seealso:
