@@ -148,6 +148,7 @@ def main() -> None:
                     "name": {"type": "str"},
                     "host": {"type": "str", "default": "127.0.0.1"},
                     "port": {"type": "int", "required": True},
+                    "max_conns": {"type": "int", "default": 0},
                 },
             },
             "out": {"type": "list", "elements": "str", "default": []},
