@@ -23,6 +23,11 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 
 HEAD = ("candidate", "load", "tok/s", "spread", "TTFT p50", "p99", "TPOT p50", "p99", "predicted")
 
+# of the planner's speed model, and the load that it speaks of
+PREDICTED = (
+    "output_tokens_per_s", "ttft_ms", "tpot_ms", "speed_concurrency", "speed_input_tokens", "speed_output_tokens",
+)  # fmt: skip
+
 
 def candidates(plan: Mapping[str, Any], wished: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The arrangements to try, as ``{label, replicas, tensor_parallel_size}``; the plan's own comes first.
@@ -99,6 +104,10 @@ def result(
         "candidates": {name: dict(row) for name, row in measured.items()},
         "predicted": {
             _label(row): (row.get("prediction") or {}).get("output_tokens_per_s") for row in plan["candidates"]
+        },
+        "predictions": {
+            _label(row): {key: (row.get("prediction") or {}).get(key) for key in PREDICTED}
+            for row in plan["candidates"]
         },
     }
     return {"winner": best, "scores": record["scores"], "record": record, "text": table(record)}
