@@ -14,6 +14,9 @@ pages() { # a page of each plugin and role, the guides, and an index of them
     ANSIBLE_COLLECTIONS_PATH=$ROOT/.venv/collections antsibull-docs collection --use-current --squash-hierarchy \
         --fail-on-error --dest-dir "$source" gpuserve.inference
     cp -r "$ROOT/tools/docs/." "$ROOT/docs/docsite/images" "$source"
+    # the sidebar has room for names, not for whole titles, and the collection is written in small letters
+    sed -i -E -e 's/^    (\w+)_(module|filter|role)$/    \1 \2 <\1_\2>/' -e 's/^Gpuserve\.Inference$/gpuserve.inference/' \
+        "$source/index.rst"
 }
 html() { # -W: every warning ends it
     sphinx-build -q -W --keep-going -j auto -b html -d "$work/doctrees" "$source" "$work/site"

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the documentation becomes a site. Nothing here asks the network: where Ansible's own pages are is written down below."""
+"""How the documentation becomes a site. It asks no network: where Ansible's pages are stands below."""
 
 import zlib
 from pathlib import Path
 
 project = "gpuserve.inference"
-copyright = "gpuserve contributors"  # noqa: A001
+copyright = "gpuserve contributors"
 title = "gpuserve.inference"
 html_short_title = "gpuserve.inference"
 extensions = ["sphinx.ext.intersphinx", "sphinx_antsibull_ext"]
@@ -20,7 +20,7 @@ ANSIBLE = {
     "common_return_values": "reference_appendices/common_return_values.html",
 }
 _inventory = Path(__file__).parent / "ansible.inv"
-_rows = "".join(f"{label} std:label -1 {page} {label.replace('_', ' ').capitalize()}\n" for label, page in ANSIBLE.items())
+_rows = "".join(f"{label} std:label -1 {page} {label.replace('_', ' ')}\n" for label, page in ANSIBLE.items())
 _inventory.write_bytes(
     b"# Sphinx inventory version 2\n# Project: Ansible\n# Version: \n"
     b"# The remainder of this file is compressed using zlib.\n" + zlib.compress(_rows.encode())
