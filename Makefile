@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PYTHON
 
-.PHONY: help venv venv-test demo demo-clean test lint unit engine sanity build molecule readme bench-planner bench-reliability clean
+.PHONY: help venv venv-test demo demo-clean test lint unit engine sanity build molecule readme docs bench-planner bench-reliability clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ molecule: venv-test ## molecule scenarios on real systemd machines (SCENARIOS='s
 
 readme: venv ## regenerate the variable tables of roles/*/README.md from their argument_specs
 	@.venv/bin/python tools/role_readme.py
+
+docs: venv-test ## the documentation as a site in build/docs, with warnings as errors; no network is asked
+	@tools/docs.sh
 
 bench-planner: venv ## the planner beside other estimators, on measured rows (ARGS=--install fetches them first)
 	@.venv/bin/python benchmarks/planner/compare.py $(ARGS) && .venv/bin/python benchmarks/planner/timing.py

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 level=${1:-base}
 requirements=(tests/requirements-controller.txt)
-[ "$level" = base ] || requirements+=(tests/requirements-lint.txt tests/requirements-unit.txt tests/requirements-molecule.txt)
+[ "$level" = base ] || requirements+=(tests/requirements-{lint,unit,molecule,docs}.txt)
 
 # the place is part of the stamp, because the scripts in bin/ name their interpreter by full path
 wanted() { { pwd; cat "${requirements[@]}" tests/constraints.txt; } | sha256sum | cut -d' ' -f1; }

@@ -203,6 +203,34 @@ def test_links_lead_to_files(document):
     assert missing == []
 
 
+def anchors(name):
+    """The headings of a document, as the sites that show Markdown and reStructuredText name them."""
+    found = set()
+    pattern = r"^#+ (.+)$" if name.endswith(".md") else r"^(\S.*)\n[=~^\"'-]{3,}$"
+    for heading in re.findall(pattern, text(name), re.MULTILINE):
+        plain = re.sub(r"[^\w\s-]", "", heading.lower())
+        found.add(re.sub(r"\s", "-", plain.strip()))
+    return found
+
+
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if name.endswith(".md")])
+def test_links_lead_to_headings(document):
+    for file, anchor in re.findall(r"\]\(([^)#\s]*)#([\w-]+)\)", text(document)):
+        if not re.match(r"[a-z]+:", file):
+            target = (ROOT / document).parent.joinpath(file).resolve() if file else ROOT / document
+            assert anchor in anchors(target.relative_to(ROOT).as_posix()), f"{document}: {file}#{anchor}"
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_references_of_a_guide_lead_somewhere(guide):
+    labels = set(re.findall(r"^\.\. _(\S+):$", "\n".join(map(text, GUIDES)), re.MULTILINE))
+    assert set(re.findall(r":ref:`(?:[^`<]*<)?([\w.]+)>?`", text(guide))) <= labels
+    headings = re.findall(r"^(\S.*)\n[=~^\"'-]{3,}$", text(guide), re.MULTILINE)
+    assert set(re.findall(r"`([^`<:]+)`_", text(guide))) <= set(headings)
+    for image in re.findall(r"^\.\. (?:figure|image):: (\S+)$", text(guide), re.MULTILINE):
+        assert (ROOT / guide).parent.joinpath(image).exists(), image
+
+
 def test_all_guides_are_listed():
     listed = [name for section in load("docs/docsite/extra-docs.yml")["sections"] for name in section["toctree"]]
     assert sorted(listed) == [Path(guide).stem for guide in GUIDES]
