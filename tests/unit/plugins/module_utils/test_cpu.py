@@ -87,7 +87,11 @@ def test_cpu_length_is_lowered_to_the_memory():
     [
         ({"host": None}, InputError, "host.cpus is missing"),
         ({"host": {"cpus": 2}}, InputError, "host.memory_bytes is missing"),
-        ({"host": {"cpus": 2, "memory_bytes": GIB, "avx512_bf16": 3}}, InputError, "host.avx512_bf16 must be true or false, got 3"),
+        (
+            {"host": {"cpus": 2, "memory_bytes": GIB, "avx512_bf16": 3}},
+            InputError,
+            "host.avx512_bf16 must be true or false, got 3",
+        ),
         ({"host": {"cpus": [0, 0], "memory_bytes": GIB}}, InputError, "names a core twice"),
         ({"host": {"cpus": 2, "memory_bytes": 3 * GIB}}, PlanError, "does not fit on this host's CPU memory"),
         ({"host": HOST, "replicas": 3}, InputError, "needs at least 3 cores, the host has 2"),
