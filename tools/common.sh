@@ -83,14 +83,20 @@ finish() { # GATE
     fi
 }
 
-# ansible-test fetches a bootstrap script of pip, unless its cache (below GATE_HOME) has one. The one put there uses the pip
-# that comes with Python, so nothing but pip's own index is needed.
-pip_bootstrap() {
-    local pip
+# A home for ansible-test, which keeps an environment for each sanity test there: they are there the next time, and the user's
+# home stays clean. pip's settings stay the user's.
+gate_home() { # DIR
+    local name pip
+    mkdir -p "$1/.ansible/test/cache" "$1/.cache"
+    for name in .config .pip .netrc .cache/pip; do
+        if [ -e "${HOME:?}/$name" ]; then ln -sfn "$HOME/$name" "$1/$name"; fi
+    done
+    # It fetches a bootstrap script of pip, unless its cache has one. The one put there uses the pip that comes with Python,
+    # so nothing but pip's own index is needed.
     pip=$(python -c '
 import sys, types
 from ansible_test._internal.python_requirements import get_venv_packages
 version = "%d.%d" % sys.version_info[:2]
 print(get_venv_packages(types.SimpleNamespace(version=version))["pip"].replace(".", "_"))')
-    echo 'import ensurepip; ensurepip.bootstrap(default_pip=True)' >"$GATE_HOME/.ansible/test/cache/get_pip_$pip.py"
+    echo 'import ensurepip; ensurepip.bootstrap(default_pip=True)' >"$1/.ansible/test/cache/get_pip_$pip.py"
 }
