@@ -21,7 +21,7 @@ demo: venv ## boot a throwaway machine with two simulated GPUs, serve a tiny mod
 demo-clean: ## remove everything the demo made
 	@tools/demo.sh clean
 
-test: ## all gates, in order: lint, unit, sanity, build, molecule
+test: ## all gates: lint, unit, engine, build, sanity, molecule
 	@tools/test.sh
 
 lint: venv-test ## style, types, docs, changelog, licences, shell scripts
@@ -33,7 +33,7 @@ unit: venv-test ## unit tests (ARGS='-k name' narrows them)
 engine: venv-test ## the planner's KV cache against the real CPU engine (ENGINE_PYTHON=... an environment with vLLM)
 	@tools/engine.sh
 
-sanity: venv-test ## ansible-test sanity and ansible-test units, without containers
+sanity: venv-test ## ansible-test sanity and units, without containers; other releases of ansible-core where their Python is
 	@tools/sanity.sh
 
 build: venv-test ## build the collection, install it elsewhere and use it from there

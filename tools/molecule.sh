@@ -1,14 +1,22 @@
 #!/usr/bin/env bash
-# molecule.sh [SCENARIO...]: runs molecule scenarios one after another (without arguments all that are gates) and ends with
-# one line that counts them. MOLECULE_COMMAND=converge (or another) replaces the whole test sequence.
+# molecule.sh [SCENARIO...]: runs molecule scenarios (without arguments all that are gates) and ends with one line that counts
+# them. MOLECULE_COMMAND=converge (or another) replaces the whole test sequence.
+# Named scenarios run one after another. All of them run in two lanes side by side: those with real engines in one; the
+# others in the other, with a machine, ports and downloads of its own, whose words follow when both are done. Those that
+# measure under load come last and alone. MOLECULE_LANES=1 puts all into one lane, MOLECULE_LANES=2 named ones into two.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 # takes a quarter of an hour: name it to run it. What it does most is done to real engines in data_parallel too.
 ON_DEMAND='faults'
+LIGHT=' bad_input check_first rolling supply ' # no engine, or the stand-in
+ALONE=' data_parallel fleet '                  # their load is a share of what the idle machine can carry
+LANES_NEED_GIB=8                               # two real engines of 2.3 GiB, a small machine, and two Ansibles
 
 scenarios=("$@")
+lanes=${MOLECULE_LANES:-1}
 if [ ${#scenarios[@]} -eq 0 ]; then
+    lanes=${MOLECULE_LANES:-2}
     # rolling starts an engine fifteen times; real ones are replaced under load in data_parallel
     export GPUSERVE_TEST_STANDIN=${GPUSERVE_TEST_STANDIN-1}
     for config in molecule/*/molecule.yml; do
@@ -17,23 +25,68 @@ if [ ${#scenarios[@]} -eq 0 ]; then
         [[ " $ON_DEMAND " == *" $scenario "* ]] || scenarios+=("$scenario")
     done
 fi
+# without the stand-in, rolling has real engines too
+[ -n "${GPUSERVE_TEST_STANDIN:-}" ] || LIGHT=${LIGHT/ rolling / }
+if [ "$lanes" = 2 ] && [ "$(awk '/^MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)" -lt "$LANES_NEED_GIB" ]; then
+    echo "molecule: less than $LANES_NEED_GIB GiB of memory are free, so scenarios run one after another"
+    lanes=1
+fi
 tools/deps.sh test machine || exit 1
 
 # the working tree is the collection under test, whatever is installed elsewhere
 export ANSIBLE_COLLECTIONS_PATH=$ROOT/.venv/collections
-passed=() failed=()
 cd "$COLLECTION" || exit 1
+mkdir -p "$ROOT/.cache/molecule"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+lane() { # FILE SCENARIO...: a line for each in FILE
+    local file=$1 scenario started
+    shift
+    for scenario in "$@"; do
+        [ -e "molecule/$scenario/molecule.yml" ] || { echo "molecule: no scenario '$scenario' under molecule/"; echo "failed $scenario 0" >>"$file"; continue; }
+        echo "-- $scenario"
+        started=$SECONDS
+        if molecule "${MOLECULE_COMMAND:-test}" --scenario-name "$scenario"; then
+            echo "passed $scenario $((SECONDS - started))" >>"$file"
+            echo "-- $scenario: passed in $((SECONDS - started)) s"
+        else
+            echo "failed $scenario $((SECONDS - started))" >>"$file"
+            echo "-- $scenario: FAILED after $((SECONDS - started)) s"
+        fi
+    done
+}
+
+first=() second=() last=()
 for scenario in "${scenarios[@]}"; do
-    [ -e "molecule/$scenario/molecule.yml" ] || { echo "molecule: no scenario '$scenario' under molecule/"; failed+=("$scenario"); continue; }
-    echo "-- $scenario"
-    started=$SECONDS
-    if molecule "${MOLECULE_COMMAND:-test}" --scenario-name "$scenario"; then
-        passed+=("$scenario")
-        echo "-- $scenario: passed in $((SECONDS - started)) s"
-    else
-        failed+=("$scenario")
-        echo "-- $scenario: FAILED after $((SECONDS - started)) s"
-    fi
+    if [ "$lanes" != 2 ]; then first+=("$scenario")
+    elif [[ $LIGHT == *" $scenario "* ]]; then second+=("$scenario")
+    elif [[ $ALONE == *" $scenario "* ]]; then last+=("$scenario")
+    else first+=("$scenario"); fi
 done
-echo "molecule: ${#passed[@]} passed, ${#failed[@]} failed${failed[*]:+ (${failed[*]})}, $SECONDS s"
-[ ${#failed[@]} -eq 0 ]
+touch "$work/first" "$work/second"
+beside=
+if [ ${#second[@]} -gt 0 ]; then
+    # the root that all machines share is made once
+    tests/machines/machine build || exit 1
+    (
+        export GPUSERVE_TEST_MACHINE=molecule-two GPUSERVE_TEST_PORT=28000 GPUSERVE_TEST_KEEP=$ROOT/.cache/two
+        lane "$work/second" "${second[@]}"
+    ) >"$work/output" 2>&1 </dev/null &
+    beside=$!
+fi
+lane "$work/first" "${first[@]}"
+if [ -n "$beside" ]; then
+    wait "$beside"
+    echo "-- the other lane: ${second[*]}"
+    cat "$work/output"
+fi
+lane "$work/first" "${last[@]}"
+
+awk '{ printf "-- %-16s %s %5d s\n", $2, $1, $3 }' "$work/first" "$work/second"
+passed=$(cat "$work/first" "$work/second" | grep -c '^passed')
+failed=$(cat "$work/first" "$work/second" | awk '$1 == "failed" { print $2 }' | xargs)
+missing=$((${#scenarios[@]} - passed - $(wc -w <<<"$failed")))
+[ "$missing" -eq 0 ] || failed+=" and $missing that did not end"
+echo "molecule: $passed passed, $((${#scenarios[@]} - passed)) failed${failed:+ ($failed)}, $SECONDS s"
+[ "$passed" -eq ${#scenarios[@]} ]

@@ -5,5 +5,9 @@ set -euo pipefail
 
 tools/deps.sh test
 cd "$COLLECTION"
-PYTHONPATH=$ROOT/.venv/collections python -m pytest -q "$@"
+# Tests are independent of each other, and those of a file share what is dear to make. A worker more than cores: some tests
+# wait for a clock. A single test is not worth the workers.
+workers=(-n "$(($(nproc) + 1))" --dist loadfile)
+[ $# -eq 0 ] || workers=()
+PYTHONPATH=$ROOT/.venv/collections python -m pytest -q "${workers[@]}" "$@"
 echo "unit: passed in $SECONDS s"

@@ -88,8 +88,8 @@ def verdicts(result: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("name", ["rtx4090x4", "h200x2", "h100x8", "mig_a100", "mixed_rtx5090_rtx3090"])
 def test_healthy_hosts(host: Host, name: str, check: bool) -> None:
     result = host.health(profile(name), _ansible_check_mode=check)
-    assert set(result) == {
-        "changed", "verdict", "cards", "switches", "hit", "restart", "log", "driver_version", "pci_cards", "invocation"
+    assert set(result) - {"invocation"} == {  # ansible-core before 2.21 adds it
+        "changed", "verdict", "cards", "switches", "hit", "restart", "log", "driver_version", "pci_cards"
     }  # fmt: skip
     assert (result["changed"], result["verdict"]) == (False, "ok")
     assert all(card["reasons"] == [] and card["action"] == "none" for card in result["cards"])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_from_a_hub_and_then_offline(tmp_path: Path) -> None:
         result = run_module("model_info", {**options, "token": "hf_right"}, env)
         assert result["model"]["weight_bytes"] == 853248
         assert result["model"]["revision"] == hub.repos["org/tiny"].commit
-        assert result["invocation"]["module_args"]["token"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+        assert "hf_right" not in json.dumps(result)  # ansible-core before 2.21 tells the arguments too
         asked = len(hub.requests)
         again = run_module("model_info", {**options, "offline": True}, env)
         assert again["model"]["revision"] == result["model"]["revision"]
