@@ -134,9 +134,11 @@ def _predictions(record: Mapping[str, Any], styles: Mapping[str, int], key: str)
 
 
 def _same_length(told: Mapping[str, Any], load: Mapping[str, Any]) -> bool:
-    return all(
-        value_of(told, f"speed_{key}") == value_of(load, key) is not None for key in ("input_tokens", "output_tokens")
-    )
+    for key in ("input_tokens", "output_tokens"):
+        wanted = value_of(load, key)
+        if wanted is None or value_of(told, f"speed_{key}") != wanted:
+            return False
+    return True
 
 
 def _keys(rows: Mapping[str, Any], styles: Mapping[str, int]) -> Html:
