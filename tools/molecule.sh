@@ -8,8 +8,8 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 # takes a quarter of an hour: name it to run it. What it does most is done to real engines in data_parallel too.
-ON_DEMAND='faults'
-LIGHT=' bad_input check_first rolling supply ' # no engine, or the stand-in
+ON_DEMAND='faults monitoring'
+LIGHT=' bad_input check_first monitoring rolling supply ' # no engine, or the stand-in
 ALONE=' data_parallel fleet '                  # their load is a share of what the idle machine can carry
 LANES_NEED_GIB=8                               # two real engines of 2.3 GiB, a small machine, and two Ansibles
 

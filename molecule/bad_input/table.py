@@ -209,6 +209,18 @@ SETTINGS: list[Row] = [
     ({"gateway_replica_header": "maybe"}, rf'gateway_replica_header is "maybe"; {TRUE_OR_FALSE}'),
     ({"gateway_enabled": False, "gateway_api_keys": ["good-enough"]}, r"gateway_api_keys are given, but gateway"),
     # --- the host
+    # --- monitoring
+    ({"monitoring_prometheus": "perhaps"}, rf'monitoring_prometheus is "perhaps"; {TRUE_OR_FALSE}'),
+    ({"monitoring_listen": "9090"}, r'monitoring_listen is "?9090"?; give ADDRESS:PORT such as 127.0.0.1:9090'),
+    ({"monitoring_interval": 0}, r"monitoring_interval is 0; give seconds, a whole number of 1 to 300"),
+    ({"monitoring_retention_days": 0}, rf"monitoring_retention_days is 0; {NUMBER}"),
+    ({"monitoring_alertmanagers": ["alerts"]}, r'monitoring_alertmanagers holds "alerts"; give HOST:PORT'),
+    ({"monitoring_down_after": -1}, r"monitoring_down_after is -1; give seconds"),
+    ({"monitoring_kv_cache_full": 95}, r"monitoring_kv_cache_full is 95; give a number of 0.01 to 1"),
+    ({"monitoring_queue": 0}, rf"monitoring_queue is 0; {NUMBER}"),
+    ({"monitoring_ttft_target_ms": 0}, rf"monitoring_ttft_target_ms is 0; {NUMBER}"),
+    ({"monitoring_tpot_target_ms": "fast"}, rf'monitoring_tpot_target_ms is "fast"; {NUMBER}'),
+    ({"monitoring_certificate_days": 0}, rf"monitoring_certificate_days is 0; {NUMBER}"),
     ({"gpu_host_prefix": "/etc/gpuserve"}, rf'gpu_host_prefix is "/etc/gpuserve"; {OWN}'),
     ({"gpu_host_python": "python 3"}, r'gpu_host_python is "python 3"; give the name or the absolute path'),
     ({"gpu_host_index_url": "pypi"}, r'gpu_host_index_url is "pypi"; give an address such as https://HOST/PATH'),
@@ -313,6 +325,10 @@ PLAYBOOKS: dict[str, list[Row]] = {
         ({"gpuserve_drain": "gpu9"}, r"site first|gpu9"),
     ],
     "front": [*FEW, ({}, r"gateway_upstreams is empty; name the gateways of other hosts")],
+    "monitoring": [
+        *FEW,
+        ({}, r"there is no gateway on this host, .* run the playbook gpuserve\.inference\.site first"),
+    ],
     "keys": [
         *FEW,
         ({}, r"there is no gateway on this host yet; run the playbook gpuserve\.inference\.site first"),

@@ -188,6 +188,18 @@ RULES: dict[str, Rule] = {
     "gateway_read_timeout": number(1, 86400, "seconds, a whole number"),
     "gateway_keepalive": number(1, 65536),
     "gateway_upstream_server_name": text(r"[A-Za-z0-9.-]*", "one host name"),
+    "monitoring_listen": text(
+        r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[1-9]\d{0,4}", "ADDRESS:PORT such as 127.0.0.1:9090"
+    ),
+    "monitoring_interval": number(1, 300, "seconds, a whole number"),
+    "monitoring_retention_days": number(1, 3650),
+    "monitoring_alertmanagers": text(r"[A-Za-z0-9.-]+:[1-9]\d{0,4}", "HOST:PORT such as alerts:9093", each=True),
+    "monitoring_down_after": number(0, 86400, "seconds, a whole number"),
+    "monitoring_kv_cache_full": number(0.01, 1, "a number"),
+    "monitoring_queue": number(1, 65536),
+    "monitoring_ttft_target_ms": number(1, 10**7),
+    "monitoring_tpot_target_ms": number(1, 10**6),
+    "monitoring_certificate_days": number(1, 3650),
     "gpu_host_prefix": own_directory("/opt/gpuserve"),
     "gpu_host_python": text(PYTHON, "the name or the absolute path of an interpreter, such as python3.11"),
     "gpu_host_index_url": url(empty="the host's own index"),
