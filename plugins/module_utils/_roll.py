@@ -24,7 +24,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._release_store 
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._units import unit_name
 
-STAGES = ("take_out", "drain", "stop", "switch", "start", "ready", "put_back")
+STAGES = ("read_ahead", "take_out", "drain", "stop", "switch", "start", "ready", "put_back")
 Row = Mapping[str, Any]
 
 
@@ -39,6 +39,7 @@ class Hands:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     say: Callable[[str], None] = lambda line: None
+    read_ahead: Optional[Callable[[str], str]] = None  # of a model's directory; tells what it did
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class Roll:
         self._alone()
         if force or not self._is_new():
             self._others_serve()
+            self._read_ahead()
             self._stage("take_out", self._take_out)
             try:
                 self._stage("drain", lambda: self._drain(drain_force))
@@ -231,6 +233,12 @@ class Roll:
     def _row_of(self, name: str) -> Optional[Row]:
         release = self._store.of(name)
         return (self._store.load(release) if release else self._wanted).target(name)
+
+    def _read_ahead(self) -> None:
+        """The new process finds its weights in memory: read while this replica still serves."""
+        read, path = self._hands.read_ahead, self._wanted.model_path
+        if read and path:
+            self._stage("read_ahead", lambda: read(path))
 
     def _take_out(self) -> str:
         self.out.changed |= self._hands.rotation.take_out([self._name], BY, f"restart with release {self._wanted.id}")

@@ -13,6 +13,7 @@ from typing import Any, Callable, Mapping
 from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_drain, _engine_wait
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import EngineClient
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError
+from ansible_collections.gpuserve.inference.plugins.module_utils._read_ahead import read_ahead
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_apply import Look
 from ansible_collections.gpuserve.inference.plugins.module_utils._roll import Hands
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
@@ -50,4 +51,4 @@ def hands_on(run: Run, say: Callable[[str], None]) -> Hands:
         targets = _engine_wait.targets_from([row])
         return _engine_drain.drain(targets, run, time.monotonic, time.sleep, once=True)[0]
 
-    return Hands(look_at(run), Rotation(run), ready, busy, time.monotonic, time.sleep, say)
+    return Hands(look_at(run), Rotation(run), ready, busy, time.monotonic, time.sleep, say, read_ahead)

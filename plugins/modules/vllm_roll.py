@@ -103,7 +103,7 @@ stages:
   elements: dict
   contains:
     stage:
-      description: V(take_out), V(drain), V(stop), V(switch), V(start), V(ready) or V(put_back).
+      description: V(read_ahead), V(take_out), V(drain), V(stop), V(switch), V(start), V(ready) or V(put_back).
       type: str
       returned: always
     seconds:

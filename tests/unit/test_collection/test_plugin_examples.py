@@ -5,8 +5,8 @@
 """The examples that the pages show are tasks that run.
 
 Every task of every example is compared with the argument_spec of its module. Those of the filters, and of the modules
-that only compute or read, are run by Ansible on what the fixtures hold; what is missing here (cards, engines, root's
-files) is run by the molecule scenarios.
+that only compute or read, are run by Ansible on what the fixtures hold. What needs cards, engines or root's files is
+compared only.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ COMPUTE = {NAMESPACE + name for name in ("topology_plan", "plan_report", "show_t
 }
 SHOWN = [("filter", name) for name in FILTERS]
 SHOWN += [("modules", name) for name in ("topology_plan", "plan_report", "show_text")]
-# no plan, look or figures that these need are in the fixtures; their own tests run them
+# compared only: no plan, look or figures that these need are in the fixtures
 NOT_HERE = {("filter", name) for name in ("host_programs", "ready_targets", "bench_result", "plan_html")}
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _release_apply as apply
 from ansible_collections.gpuserve.inference.plugins.module_utils import _roll
@@ -131,6 +133,26 @@ def test_one_replica(world):
     assert world.marks == [] and world.most_down == 1
     assert [line.split(",", 1)[0] for line in world.said] == [f"gpu0: {stage}" for stage in ALL]
     assert not world.roll("gpu0", world.two).changed
+
+
+def test_weights_are_read_while_it_still_serves(world):
+    world.host.before = lambda order: seen.append(order.split(" ", 1)[0])
+    seen = []
+    look = apply.Look(world.host, world.serves, world.out, world.host.proc, world.host.unit_dir)
+
+    def read(path):
+        seen.append(f"read {path}, marked: {world.marked('gpu0')}")
+        return "15.0 GiB"
+
+    hands = _roll.Hands(
+        look, world, world.ready, world.busy, world.clock, world.clock.sleep, world.said.append, read_ahead=read
+    )
+    new = dataclasses.replace(world.two, model_path="/m")
+    out = _roll.Roll(world.host.store, "gpu0", new, hands).go()
+    assert [row["stage"] for row in out.stages] == ["read_ahead", *ALL] and out.stages[0]["note"] == "15.0 GiB"
+    assert seen[:2] == ["read /m, marked: False", "stop"]
+    out = _roll.Roll(world.host.store, "gpu1", dataclasses.replace(new, model_path=""), hands).go()
+    assert [row["stage"] for row in out.stages] == ALL
 
 
 def test_the_files_change_while_it_is_stopped(world):

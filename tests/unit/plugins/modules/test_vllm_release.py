@@ -100,7 +100,7 @@ def test_check_mode_needs_no_files(host):
     before = list(host.orders)
     assert release(host, "0123456789ab", True, instances=rows)["roll"] == ["gpu0", "gpu1"]
     out = roll(host, "gpu0", "0123456789ab", True, digest="new", port=8001)
-    assert out["changed"] and out["stages"][0]["stage"] == "take_out"
+    assert out["changed"] and out["stages"][0]["stage"] == "read_ahead"
     assert host.orders == before
 
 

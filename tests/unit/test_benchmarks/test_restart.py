@@ -1,0 +1,105 @@
+# Copyright (c) 2026, gpuserve contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The phases of a start add up to the whole, a variant differs in what it says, and a start that fails is told."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FILE = Path(__file__).resolve().parents[3] / "benchmarks" / "restart" / "restart.py"
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("restart_restart", FILE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+restart = load()
+
+
+def job(tmp_path: Path) -> Any:
+    return restart.Job(["vllm", "serve", "/m"], {"A": "b"}, "/m", tmp_path, 9, 1000)
+
+
+def test_phases_add_up_and_come_in_the_order_of_the_log() -> None:
+    found = restart.phases({"weights": 5.0, "imports": 2.0}, 9.0, 9.5)
+    assert found == {"imports": 2.0, "weights": 3.0, "healthy": 4.0, "first token": 0.5}
+
+
+def test_a_mark_counts_when_it_is_first_seen_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = restart.Log(path)
+    path.write_text("INFO vLLM API server version 0.32.0\nINFO Loading wei")
+    log.look(1.0)
+    path.write_text("INFO vLLM API server version 0.32.0\nINFO Loading weights took 1 s\nINFO Model loading took 2 s\n")
+    log.look(2.0)
+    log.look(3.0)
+    assert log.seen == {"imports": 1.0, "weights": 2.0}
+
+
+def test_variants_differ_in_what_they_say(tmp_path: Path) -> None:
+    made = {name: job(tmp_path).engine(name, one, tmp_path / "c", "/tmp/t") for name, one in restart.VARIANTS.items()}
+    for name in ("pinned", "all"):
+        assert made[name].words[3:5] == ["--kv-cache-memory-bytes", "1000"]
+    assert made["warm"].words == ["vllm", "serve", "/m"] and made["warm"].env["A"] == "b"
+    assert made["plan"].env["VLLM_ENABLE_STARTUP_PLAN"] == "1" != made["warm"].env.get("VLLM_ENABLE_STARTUP_PLAN")
+    assert made["cold"].env["VLLM_CACHE_ROOT"] == str(tmp_path / "c" / "vllm")
+    assert made["cold"].env["TMPDIR"] == "/tmp/t"
+
+
+def test_nothing_that_a_start_began_outlives_it(tmp_path: Path) -> None:
+    script = "sleep 300 & echo $! >child; exec sleep 0.1"
+    engine = restart.Engine("x", ["sh", "-c", f"cd {tmp_path}; {script}", "sh"], {}, 9)
+    engine.start(tmp_path)
+    engine.process.wait(10)
+    child = int((tmp_path / "child").read_text())
+    restart.end(engine)
+    try:
+        state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        state = "gone"
+    assert state in ("gone", "Z")
+
+
+def test_a_cold_start_finds_nothing_and_a_warm_one_what_its_prime_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def start(_job: Any, name: str, variant: Any, cache: Path) -> dict[str, Any]:
+        seen.append((name, cache.exists()))
+        cache.mkdir(parents=True, exist_ok=True)
+        if variant is restart.VARIANTS["eager"]:
+            raise RuntimeError("eager-prime ended with status 1")
+        return {"seconds": 4.0 if name.startswith("cold") else 1.0, "phases": {"imports": 1.0}}
+
+    monkeypatch.setattr(restart, "start", start)
+    runs = restart.measure(job(tmp_path), ["cold", "warm", "eager"], 2, {})
+    cold = [there for name, there in seen if name.startswith("cold")]
+    warm = [there for name, there in seen if name.startswith("warm")]
+    assert cold == [False, False] and warm == [False, True, True]
+    assert [run["repeat"] for run in runs if run["variant"] == "eager"] == [-1], "what fails is not tried again"
+    assert json.loads((tmp_path / "results.json").read_text())["runs"] == runs
+    assert "| warm | 1.0 (1.0..1.0) | 0.25 |" in (tmp_path / "results.md").read_text()
+
+
+@pytest.mark.parametrize("words", [[], ["out", "--repeats", "0"], ["out", "--only", "hot"]])
+def test_bad_arguments(words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        restart.arguments(words)
+    with pytest.raises(argparse.ArgumentTypeError, match="there are cold, pages"):
+        restart.variants("hot")
