@@ -45,8 +45,8 @@ class Sample:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-def sample(name: str, value: float, /, **labels: object) -> Sample:
-    return Sample(name, float(value), tuple((key, str(held)) for key, held in labels.items()))
+def sample(metric: str, value: float, /, **labels: object) -> Sample:
+    return Sample(metric, float(value), tuple((key, str(held)) for key, held in labels.items()))
 
 
 def render(samples: Iterable[Sample]) -> str:

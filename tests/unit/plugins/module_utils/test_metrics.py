@@ -131,7 +131,9 @@ def test_what_cannot_be_had_does_not_hide_the_rest(monkeypatch, tmp_path, capsys
     def broken(run, etc):
         raise ProbeError("the driver is gone")
 
-    run = lambda words: (1, "", "")  # noqa: E731
+    def run(words):
+        return 1, "", ""
+
     found = lines(_metrics_run.collect(run, str(tmp_path), "http://x", "/no/cert.pem", rotation, 5.0, broken))
     assert "gpuserve_look_ok 0" in found and "gpuserve_gateway_up 1" in found
     assert 'gpuserve_replica_in_rotation{replica="gpu0-1"} 1' in found
