@@ -208,7 +208,6 @@ SETTINGS: list[Row] = [
     ({"gateway_keepalive": 0}, r"gateway_keepalive is 0; give a whole number of 1 to 65536"),
     ({"gateway_replica_header": "maybe"}, rf'gateway_replica_header is "maybe"; {TRUE_OR_FALSE}'),
     ({"gateway_enabled": False, "gateway_api_keys": ["good-enough"]}, r"gateway_api_keys are given, but gateway"),
-    # --- the host
     # --- monitoring
     ({"monitoring_prometheus": "perhaps"}, rf'monitoring_prometheus is "perhaps"; {TRUE_OR_FALSE}'),
     ({"monitoring_listen": "9090"}, r'monitoring_listen is "?9090"?; give ADDRESS:PORT such as 127.0.0.1:9090'),
@@ -221,6 +220,7 @@ SETTINGS: list[Row] = [
     ({"monitoring_ttft_target_ms": 0}, rf"monitoring_ttft_target_ms is 0; {NUMBER}"),
     ({"monitoring_tpot_target_ms": "fast"}, rf'monitoring_tpot_target_ms is "fast"; {NUMBER}'),
     ({"monitoring_certificate_days": 0}, rf"monitoring_certificate_days is 0; {NUMBER}"),
+    # --- the host
     ({"gpu_host_prefix": "/etc/gpuserve"}, rf'gpu_host_prefix is "/etc/gpuserve"; {OWN}'),
     ({"gpu_host_python": "python 3"}, r'gpu_host_python is "python 3"; give the name or the absolute path'),
     ({"gpu_host_index_url": "pypi"}, r'gpu_host_index_url is "pypi"; give an address such as https://HOST/PATH'),

@@ -70,22 +70,15 @@ def empty():
 
 
 until(empty)
+groups = json.loads(get(f"http://{STATUS}/prometheus/api/v1/rules"))["data"]["groups"]
+rules = [rule for group in groups for rule in group["rules"]]
 print(
     json.dumps(
         {
             "up": sorted([row["metric"].get("replica", "host"), row["value"][1]] for row in query("up")),
             "empty_panels": [title for title, words in exprs() if not query(words)],
-            "rules": sorted(
-                r["name"]
-                for g in json.loads(get(f"http://{STATUS}/prometheus/api/v1/rules"))["data"]["groups"]
-                for r in g["rules"]
-            ),
-            "rules_bad": [
-                r["name"]
-                for g in json.loads(get(f"http://{STATUS}/prometheus/api/v1/rules"))["data"]["groups"]
-                for r in g["rules"]
-                if r["health"] == "err"
-            ],
+            "rules": sorted(rule["name"] for rule in rules),
+            "rules_bad": [rule["name"] for rule in rules if rule["health"] == "err"],
             "firing": [row["metric"]["alertname"] for row in query('ALERTS{alertstate="firing"}')],
             "page": "dashboard.json" in get(f"http://{STATUS}/dashboard"),
             # neither is there at the public door, and Prometheus' other routes are nowhere

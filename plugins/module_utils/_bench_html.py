@@ -16,7 +16,9 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._bench_style im
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._html import Html, el
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_html import page, section
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_view import figure
 
+GENERATOR = "gpuserve.inference bench_html"
 TOKENS = "output_tokens_per_s"
 COLUMNS = (
     ("output tok/s", TOKENS, 0),
@@ -33,7 +35,7 @@ LATENCIES = (("ttft_ms", "Time to first token (TTFT)", 10), ("tpot_ms", "Time pe
 
 def render_page(record: Any, host: str = "", driver: str = "") -> str:
     """``record`` as ``_bench_report.result`` makes it."""
-    needed = ("candidates", "conditions", "winner", "planned", "scores", "predicted")
+    needed = ("candidates", "conditions", "winner", "planned", "scores", "predictions")
     missing = [key for key in needed if not isinstance(record, Mapping) or key not in record]
     if missing:
         raise InputError(f"bench_html: a record as bench_result returns it is needed; it has no {', '.join(missing)}")
@@ -43,7 +45,6 @@ def render_page(record: Any, host: str = "", driver: str = "") -> str:
     best = str(record["winner"])
     over = " · ".join(word for word in ("Benchmark", host, _cards(record["conditions"])) if word)
     body = [
-        el("style", Html(STYLE)),
         el("div", over, class_="over"),
         el("h1", model),
         el("p", f"{best} is served fastest" if best else "No candidate carried the load", class_="decision"),
@@ -56,7 +57,8 @@ def render_page(record: Any, host: str = "", driver: str = "") -> str:
         _conditions(record, rows, driver),
         _meaning(),
     ]
-    return page(f"{model}: benchmark{f' of {host}' if host else ''}", *body)
+    title = f"{model}: benchmark{f' of {host}' if host else ''}"
+    return page(title, *body, generator=GENERATOR, style=STYLE)
 
 
 def value_of(figures: Any, key: str) -> Optional[float]:
@@ -126,7 +128,7 @@ def _frontier(name: str, row: Any, style: int, labels: bool) -> Series:
 def _predictions(record: Mapping[str, Any], styles: Mapping[str, int], key: str) -> list[Series]:
     """Only where the planner spoke of requests of the length that was measured."""
     found = []
-    for name, told in (record.get("predictions") or {}).items():
+    for name, told in record["predictions"].items():
         x, y = value_of(told, "speed_concurrency"), value_of(told, key)
         if name in styles and x and y is not None and _same_length(told, record.get("load") or {}):
             found.append(Series(f"{name} predicted", styles[name], (Dot(x, y, note=f"{y:,.0f}"),), "alone"))
@@ -157,7 +159,7 @@ def _failed(rows: Mapping[str, Any]) -> Optional[Html]:
 
 def _against(rows: Mapping[str, Any], record: Mapping[str, Any]) -> Optional[Html]:
     """Predicted and measured at the load that the planner spoke of."""
-    predictions = {name: told for name, told in (record.get("predictions") or {}).items() if name in rows}
+    predictions = {name: told for name, told in record["predictions"].items() if name in rows}
     made = []
     for name, told in predictions.items():
         at = value_of(told, "speed_concurrency")
@@ -172,7 +174,7 @@ def _against(rows: Mapping[str, Any], record: Mapping[str, Any]) -> Optional[Htm
         ):
             guess, real = value_of(told, key), value_of(point["figures"], mine)
             share = f" ({guess / real:.2f} x)" if guess is not None and real else ""
-            words = f"{_text(guess, digits)} / {_text(real, digits)}{share}"
+            words = f"{figure(guess, digits)} / {figure(real, digits)}{share}"
             cells.append(el("td", words, class_="n", data_label=title))
         made.append(el("tr", *cells))
     if not made:
@@ -196,8 +198,8 @@ def _numbers(rows: Mapping[str, Any], best: str) -> Html:
             cells.append(el("td", failed or "0", class_="n no" if failed else "n"))
             for _title, key, digits in COLUMNS:
                 value, low, high = (value_of(point.get(part), key) for part in ("figures", "least", "most"))
-                spread = f"{_text(low, digits)} to {_text(high, digits)}" if low != high else ""
-                cells.append(el("td", _text(value, digits), el("div", spread, class_="soft"), class_="n"))
+                spread = f"{figure(low, digits)} to {figure(high, digits)}" if low != high else ""
+                cells.append(el("td", figure(value, digits), el("div", spread, class_="soft"), class_="n"))
             made.append(el("tr", *cells, class_="chosen" if name == best else None))
     head = [el("th", "candidate"), el("th", "load"), el("th", "failed", class_="n")]
     head += [el("th", title, class_="n") for title, _key, _digits in COLUMNS]
@@ -241,7 +243,3 @@ def _meaning() -> Html:
 def _cards(told: Mapping[str, Any]) -> str:
     names: Sequence[Any] = told.get("cards") or ()
     return ", ".join(f"{names.count(one)} x {one}" for one in dict.fromkeys(names))
-
-
-def _text(value: Optional[float], digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"

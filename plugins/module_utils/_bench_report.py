@@ -102,9 +102,6 @@ def result(
         "winner": best,
         "scores": {name: round(score, 4) for name, score in scores(points).items()},
         "candidates": {name: dict(row) for name, row in measured.items()},
-        "predicted": {
-            _label(row): (row.get("prediction") or {}).get("output_tokens_per_s") for row in plan["candidates"]
-        },
         "predictions": {
             _label(row): {key: (row.get("prediction") or {}).get(key) for key in PREDICTED}
             for row in plan["candidates"]
@@ -122,7 +119,7 @@ def table(record: Mapping[str, Any]) -> str:
             notes.append(f"! {name} was not measured: {row['error']}")
         for number, point in enumerate(row.get("points") or ()):
             figures, least, most = point["figures"], point["least"], point["most"]
-            predicted = record["predicted"].get(name) if number == 0 else None
+            predicted = record["predictions"].get(name, {}).get("output_tokens_per_s") if number == 0 else None
             rows.append(
                 (
                     f"{'>' if name == record['winner'] else ' '} {name}" if number == 0 else "",

@@ -87,6 +87,13 @@ def _line(name: str, value: Any, allowed: str) -> str:
     return f"gateway_{name} {value!r} cannot be used; give {allowed}"
 
 
+def _whole(settings: Settings, name: str, least: int, most: Optional[int] = None) -> Optional[str]:
+    value = settings.text(name)
+    if value.isdigit() and int(value) >= least and (most is None or int(value) <= most):
+        return None
+    return _line(name, value, f"a whole number of {least} {'or more' if most is None else f'to {most}'}")
+
+
 def problems(values: Mapping[str, Any]) -> list[str]:
     """Every reason why these settings cannot be used. Nothing here shows a key."""
     settings = Settings(values)
@@ -155,9 +162,7 @@ def _limits(settings: Settings) -> list[Optional[str]]:
         None if _SIZE.match(size) else _line("client_max_body_size", size, "a size such as 64m"),
     ]
     for name, least in (("rate_burst", 0), ("connection_limit", 0), ("read_timeout", 1), ("keepalive", 1)):
-        value = settings.text(name)
-        good = value.isdigit() and int(value) >= least
-        found.append(None if good else _line(name, value, f"a whole number of {least} or more"))
+        found.append(_whole(settings, name, least))
     return found
 
 
@@ -177,10 +182,8 @@ def _affinity(settings: Settings) -> list[Optional[str]]:
         found.append(
             _line("affinity_header", header, "the name of a header such as X-Session-Id, not one with secrets")
         )
-    for name, least, most in (("affinity_prompt_bytes", 1, MOST_PROMPT_BYTES), ("affinity_bound", 0, MOST_CONNS)):
-        value = settings.text(name)
-        if not value.isdigit() or not least <= int(value) <= most:
-            found.append(_line(name, value, f"a whole number of {least} to {most}"))
+    found.append(_whole(settings, "affinity_prompt_bytes", 1, MOST_PROMPT_BYTES))
+    found.append(_whole(settings, "affinity_bound", 0, MOST_CONNS))
     return found
 
 

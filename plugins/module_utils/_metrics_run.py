@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 import urllib.request
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _certificate, _kernel_log
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
@@ -35,6 +35,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._nvml_health im
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch_look import cards as planned_cards
+from ansible_collections.gpuserve.inference.plugins.module_utils._watch_look import read_json
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch_run import WARNING, say
 
 _SLOW = sum(SLOWDOWNS)
@@ -72,15 +73,6 @@ def nginx_status(url: str) -> Optional[str]:
         return None
 
 
-def _plan(etc: str) -> dict[str, Any]:
-    try:
-        with open(f"{etc}/plan.json", encoding="utf-8") as handle:
-            plan = json.load(handle)
-    except (OSError, ValueError):
-        return {}
-    return plan if isinstance(plan, dict) else {}
-
-
 def collect(
     run: Run,
     etc: str,
@@ -100,7 +92,7 @@ def collect(
         found.append(sample("gpuserve_look_ok", 0))
     found += nginx_samples(nginx_status(nginx_url))
     try:
-        found += replica_samples(_plan(etc), rotation.look().in_rotation())
+        found += replica_samples(read_json(f"{etc}/plan.json"), rotation.look().in_rotation())
     except (GpuserveError, OSError) as exc:
         say(WARNING, f"nothing is known of the rotation: {exc}")
     if certificate:
@@ -121,7 +113,9 @@ def main() -> int:
         local_run, _ETC, f"http://{status}/nginx", str(settings["certificate"]), Rotation(local_run), time.time()
     )
     # the targets first: whoever sees the figures finds these too
-    write_text(f"{_RUN}/replicas.json", scrape_targets(_plan(_ETC), status, str(settings["instance"])))
+    write_text(
+        f"{_RUN}/replicas.json", scrape_targets(read_json(f"{_ETC}/plan.json"), status, str(settings["instance"]))
+    )
     write_text(f"{_RUN}/host.prom", render(samples))
     return 0
 

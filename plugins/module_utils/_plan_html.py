@@ -55,17 +55,17 @@ def render_page(
     return page(f"{view.model if not view.error else 'Nothing fits'}: {plain(host) or 'plan'}", over, body)
 
 
-def page(title: str, *body: Any) -> str:
-    """A whole document; the policy forbids what the page does not have."""
+def page(title: str, *body: Any, generator: str = GENERATOR, style: str = "") -> str:
+    """A whole document, with ``style`` on top of its own; the policy forbids what the page does not have."""
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     head = el(
         "head",
         el("meta", charset="utf-8"),
         el("meta", http_equiv="Content-Security-Policy", content=policy),
         el("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name_="generator", content=GENERATOR),
+        el("meta", name_="generator", content=generator),
         el("title", title),
-        el("style", Html(STYLE)),
+        el("style", Html(STYLE + style)),
     )
     return f"<!DOCTYPE html>\n{el('html', head, Html(chr(10)), el('body', el('main', *body)), lang='en')}\n"
 

@@ -56,7 +56,7 @@ def targets(etc: str = "/etc/gpuserve") -> list[dict[str, Any]]:
     """What vllm_ready would ask of every instance, by the release that it is linked to: in a rollout they differ."""
     found = []
     for name, folder in linked(etc):
-        rows = _read_json(f"{folder}/release.json").get("targets") or _targets_of_plan(f"{etc}/plan.json")
+        rows = read_json(f"{folder}/release.json").get("targets") or _targets_of_plan(f"{etc}/plan.json")
         found += [row for row in rows if isinstance(row, dict) and row.get("name") == name][:1]
     return found
 
@@ -71,7 +71,7 @@ def cards(etc: str = "/etc/gpuserve") -> list[dict[str, Any]]:
     """The planned instances that run on cards: ``name``, ``gpu_uuids`` and ``gpus`` of each."""
     found = []
     for name, folder in linked(etc):
-        plan = _read_json(f"{folder}/plan.json") or _read_json(f"{etc}/plan.json")
+        plan = read_json(f"{folder}/plan.json") or read_json(f"{etc}/plan.json")
         rows = [row for row in plan.get("instances") or () if isinstance(row, dict) and row.get("name") == name]
         found += [row for row in rows[:1] if row.get("gpu_uuids") or row.get("gpus")]
     return found
@@ -91,7 +91,7 @@ def replicas(etc: str = "/etc/gpuserve") -> list[Replica]:
 
 def _targets_of_plan(path: str) -> Sequence[Any]:
     """Of a host whose instances were started before there were releases."""
-    plan = _read_json(path)
+    plan = read_json(path)
     if not plan.get("instances"):
         return ()
     from ansible_collections.gpuserve.inference.plugins.module_utils._instances import ready_targets
@@ -99,7 +99,8 @@ def _targets_of_plan(path: str) -> Sequence[Any]:
     return ready_targets(plan)
 
 
-def _read_json(path: str) -> dict[str, Any]:
+def read_json(path: str) -> dict[str, Any]:
+    """A dictionary that the collection wrote; an empty one where there is none."""
     try:
         with open(path, encoding="utf-8") as handle:
             data = json.load(handle)

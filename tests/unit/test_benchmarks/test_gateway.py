@@ -61,6 +61,17 @@ def test_the_balancing_stands_before_the_servers() -> None:
     assert made.index("random two least_conn;") < made.index(doors.UPSTREAM) < made.index("keepalive 64")
 
 
+def test_affinity_is_what_the_gateway_has() -> None:
+    template = (HERE.parents[1] / "roles/gateway/templates/gpuserve.conf.j2").read_text(encoding="utf-8")
+    lines = (
+        doors.BY_PROMPT.replace("contest_", "gpuserve_")
+        .replace("512", "{{ gateway_affinity_prompt_bytes }}")
+        .splitlines()
+    )
+    key, inside = lines[0].split()[1], lines[1:3]
+    assert key == "$request_body" and all(line in template for line in inside)
+
+
 def test_other_servers_and_settings() -> None:
     made = doors.site_with(
         SITE, 9110, servers=["unix:/run/a.sock"], settings={"proxy_set_header Connection": "close"}

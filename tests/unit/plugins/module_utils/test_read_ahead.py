@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.gpuserve.inference.plugins.module_utils import _read_ahead
+from ansible_collections.gpuserve.inference.plugins.module_utils import _host, _read_ahead
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def model(tmp_path):
 
 def meminfo(tmp_path, kib):
     (tmp_path / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemAvailable: {kib} kB\n")
-    return str(tmp_path / "meminfo")
+    return str(tmp_path)
 
 
 def test_every_byte_of_the_weights_is_read(model, tmp_path, monkeypatch):
@@ -48,6 +48,7 @@ def test_it_is_never_an_error(model, tmp_path):
     assert _read_ahead.read_ahead(str(tmp_path / "gone"), meminfo(tmp_path, 2**20)) == "0.0 GiB"
     (model / "b.safetensors").symlink_to("nowhere")
     assert _read_ahead.read_ahead(str(model), meminfo(tmp_path, 2**20)).startswith("left out, [Errno 2]")
-    (tmp_path / "odd").write_text("MemAvailable:\n")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "meminfo").write_text("MemAvailable:\n")
     for path in ("odd", "missing"):
-        assert _read_ahead.available_bytes(str(tmp_path / path)) == 0
+        assert _host.memory(str(tmp_path / path))["available_bytes"] == 0
