@@ -12,6 +12,12 @@ cards for the engines to compare with (``vllm_gpu_memory_utilization: 0.2`` leav
 
 ``contest.py --list`` tells the contestants; NAME@16/128 is measured at these points only. Each repeat measures every
 point with every contestant, in another order each time. OUT gets ``runs.json``, anew after every run, and the logs.
+
+Several kinds of work can be measured one after the other on the same engines, which take minutes to start:
+
+    contest.py OUT --points 16,128 --work 'same' --work 'mixed --range 0.5 --only gateway,vllm-dp'
+
+Each has a name, by which OUT gets a folder, and options of its own where they differ from the others'.
 """
 
 from __future__ import annotations
@@ -21,6 +27,8 @@ import json
 import os
 import platform
 import random
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -311,7 +319,8 @@ def contestants(text: str) -> dict[str, list[int]]:
     return found
 
 
-def arguments(words: list[str] | None = None) -> argparse.Namespace:
+def arguments(words: list[str] | None = None, common: argparse.Namespace | None = None) -> argparse.Namespace:
+    """As given; what is not is as in ``common``, or the default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--list", action="store_true", help="tell the contestants, and do nothing")
@@ -332,7 +341,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=8, help="client processes from 16 requests at once on")
     parser.add_argument("--tokenizer", default="", help="directory (default: the model's)")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100000)
-    args = parser.parse_args(words)
+    parser.add_argument("--work", action="append", default=[], help="'NAME [OPTION]...', may be repeated; see above")
+    args = parser.parse_args(words, common)
     if not args.list and args.out is None:
         parser.error("say where to write: contest.py OUT")
     if not 0 <= args.range < 1:
@@ -344,6 +354,33 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def works_of(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
+    """The options of each kind of work, by its name; one without a name where none is named."""
+    found: dict[str, argparse.Namespace] = {}
+    for number, text in enumerate(args.work):
+        name, *words = shlex.split(text) or [""]
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in found:
+            raise ValueError(f"--work {text!r} has no name of its own; give for example --work 'mixed --range 0.5'")
+        own = {"work": [], "out": args.out / name, "seed": args.seed + 7000 * number}
+        found[name] = arguments([str(own["out"]), *words], argparse.Namespace(**{**vars(args), **own}))
+    return found or {"": args}
+
+
+def measure_work(args: argparse.Namespace, urls: dict[str, list[str]], host: Applied, facts: dict[str, object]) -> int:
+    """Requests that failed, or runs that are missing."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    urls = {name: urls[name] for name in args.only}
+    runs = runs_of(urls, args, host)
+    more = {"range": args.range, "prefixes": args.prefixes, "prefix": args.prefix if args.prefixes else 0}
+
+    def keep(done: list[dict]) -> None:
+        text = json.dumps({"host": facts, "input": args.input, "output": args.output, **more, "runs": done}, indent=1)
+        (args.out / "runs.json").write_text(text + "\n", encoding="utf-8")
+
+    done = measure(args.python, warm_up(urls, runs[0]) + runs, host.key, args.out / "client.log", keep)
+    return sum(run["failed"] for run in done) or len(runs) - len(done)
+
+
 def main() -> int:
     args = arguments()
     if args.list:
@@ -351,32 +388,28 @@ def main() -> int:
             print(f"{name:13} {about}")
         return 0
     args.out.mkdir(parents=True, exist_ok=True)
-    stage = Stage(engines.applied(), args.out.resolve())
     failed = 1
+    stage = None
     try:
-        urls = {name: CONTESTANTS[name][1](stage) for name in args.only}
+        works = works_of(args)
+        stage = Stage(engines.applied(), args.out.resolve())
+        wanted = dict.fromkeys(name for work in works.values() for name in work.only)
+        urls = {name: CONTESTANTS[name][1](stage) for name in wanted}
         for engine in stage.engines.values():
             engine.start(stage.folder)
         print("started:", engines.wait(list(stage.engines.values())), flush=True)
         for door in stage.doors.values():
             door.start(stage.folder)
-        runs = runs_of(urls, args, stage.host)
         facts = {**host_facts(args.python), "vllm": stage.host.version, "model": stage.host.model}
-
-        more = {"range": args.range, "prefixes": args.prefixes, "prefix": args.prefix if args.prefixes else 0}
-
-        def keep(done: list[dict]) -> None:
-            text = json.dumps(
-                {"host": facts, "input": args.input, "output": args.output, **more, "runs": done}, indent=1
-            )
-            (args.out / "runs.json").write_text(text + "\n", encoding="utf-8")
-
-        done = measure(args.python, warm_up(urls, runs[0]) + runs, stage.host.key, args.out / "client.log", keep)
-        failed = sum(run["failed"] for run in done) or len(runs) - len(done)
+        failed = 0
+        for name, work in works.items():
+            print(f"work {name}" if name else "work", flush=True)
+            failed += measure_work(work, urls, stage.host, facts)
     except (RuntimeError, ValueError, OSError) as exc:
         print(f"contest: {exc}", file=sys.stderr)
+        failed = 1
     finally:
-        for each in (*stage.doors.values(), *stage.engines.values()):
+        for each in (*stage.doors.values(), *stage.engines.values()) if stage else ():
             each.stop()
     return 1 if failed else 0
 

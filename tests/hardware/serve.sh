@@ -7,8 +7,9 @@
 #   --python PATH      Python with torch (default: the first python3)
 #   --set NAME=VALUE   further variable for the playbook, may be repeated
 #   --limit SECONDS    longest wait for an engine (default: 240)
-#   --only PARTS       of cards,serve,turns,switch,faults,probe,hold (default: all)
-#   --then COMMAND     run in the machine at the end, while the engines serve; FOLDER is /srv/hardware there
+#   --only PARTS       of cards,serve,turns,switch,bench,faults,probe,hold (default: all)
+#   --then COMMAND     run in the machine while the engines serve, before bench; FOLDER is /srv/hardware there
+#   --last COMMAND     run in the machine at the end, when the engines are stopped
 #   --keep             leave the machine running at the end
 # Every part writes its lines to OUT/summary.txt; logs lie beside it. Exit status 1: a part failed.
 set -euo pipefail
@@ -19,7 +20,7 @@ REPO=$(cd "$HERE/../.." && pwd)
 FOLDER=$(cd "$1" && pwd)
 OUT=$(mkdir -p "$2" && cd "$2" && pwd)
 shift 2
-MODEL='' VLLM='' VERSION=0.26.0 PYTHON=$(command -v python3) LIMIT=240 PARTS=cards,serve,turns,switch,faults,probe,hold KEEP='' THEN='' SETS=()
+MODEL='' VLLM='' VERSION=0.26.0 PYTHON=$(command -v python3) LIMIT=240 PARTS=cards,serve,turns,switch,bench,faults,probe,hold KEEP='' THEN='' LAST='' SETS=()
 while [ $# -gt 0 ]; do
   case $1 in
   --model) MODEL=$(cd "$2" && pwd); shift 2 ;;
@@ -30,6 +31,7 @@ while [ $# -gt 0 ]; do
   --limit) LIMIT=$2; shift 2 ;;
   --only) PARTS=$2; shift 2 ;;
   --then) THEN=$2; shift 2 ;;
+  --last) LAST=$2; shift 2 ;;
   --keep) KEEP=1; shift ;;
   *) echo "serve.sh: unknown option $1" >&2; exit 2 ;;
   esac
@@ -383,6 +385,8 @@ time.sleep(300)' &
 . "$HERE/topology.sh"
 
 trap halt_machine EXIT
+# as an installation has it: the service's user cannot write there, and would compile everything at every start
+"$PYTHON" -m compileall -q -j 0 "$FOLDER/site" >/dev/null || true
 layer
 prepare
 boot
@@ -412,8 +416,12 @@ if wants switch && [ -n "$SERVES" ]; then part_switch; fi
 if [ -n "$THEN" ] && [ -n "$SERVES" ]; then
   inside sh -c "$THEN" >"$OUT/then.txt" 2>&1 || bad "--then ended with status $?: $(tail -n 1 "$OUT/then.txt")"
 fi
+if wants bench && [ -n "$SERVES" ]; then part_bench; fi
 if wants faults && [ -n "$SERVES" ]; then part_faults; fi
 for unit in $(units); do inside systemctl stop "$unit" || true; done
+if [ -n "$LAST" ] && [ -n "$SERVES" ]; then
+  inside sh -c "$LAST" >"$OUT/last.txt" 2>&1 || bad "--last ended with status $?: $(tail -n 1 "$OUT/last.txt")"
+fi
 if wants probe; then part_probe; fi
 if wants hold && [ -n "$SERVES" ]; then part_hold; fi
 exit "$BAD"

@@ -70,3 +70,24 @@ part_switch() { # to tensor parallel over all cards, and back
     part_turns
   done
 }
+
+part_bench() { # the playbook that measures each topology, and puts back what served
+  local begun=$SECONDS before kept=("${SETS[@]}") number
+  before=$(plan_says "p['topology'], p['replicas'], p['tensor_parallel_size']")
+  SETS=()
+  for ((number = 1; number < ${#kept[@]}; number += 2)); do # a candidate is planned by its own topology
+    [[ ${kept[number]} == vllm_topology=* ]] || SETS+=(-e "${kept[number]}")
+  done
+  playbook benchmark -e "vllm_bench_python=$PYTHON" -e "{\"vllm_bench_environment\": {\"PYTHONPATH\": \"$INSIDE/site\"}}" \
+    -e '{"vllm_bench_concurrencies": [1, 64]}' -e vllm_bench_input_tokens=512 -e vllm_bench_output_tokens=128 \
+    -e "vllm_bench_report_dir=$INSIDE/bench" >"$OUT/benchmark.txt" 2>&1 ||
+    bad "benchmark: $(grep -E '"msg"|^fatal|\[ERROR\]' "$OUT/benchmark.txt" | head -n 2 | cut -c 1-600)"
+  SETS=("${kept[@]}")
+  cp -r "$FOLDER/bench" "$OUT/" || bad "benchmark wrote no report"
+  say "benchmark: $((SECONDS - begun)) s; $(grep -hE -m 1 'fastest|winner' "$OUT/benchmark.txt" || true)"
+  if [ "$(plan_says "p['topology'], p['replicas'], p['tensor_parallel_size']")" = "$before" ]; then
+    part_turns
+  else
+    bad "benchmark put back $(plan_says "p['topology']") and not $before"
+  fi
+}

@@ -182,3 +182,27 @@ def test_runs_that_failed_are_told_and_give_no_figure() -> None:
     runs = [run("gateway", 0, 100.0, failed=3), run("vllm-dp", 0, 50.0)]
     assert report.shares_of(runs, "gateway", "vllm-dp", 16, report.FIGURES["output tokens/s"]) == []
     assert report.tables(runs, "vllm-dp").endswith("2 runs, 192 requests, 3 failed.")
+
+
+def test_works_share_engines_and_differ_where_they_say_so() -> None:
+    args = contest.arguments(
+        ["out", "--points", "16,128", "--rounds", "4", "--work", "same", "--work", "mixed --range 0.5 --only one@1"]
+    )
+    works = contest.works_of(args)
+    assert list(works) == ["same", "mixed"] and [work.out.name for work in works.values()] == ["same", "mixed"]
+    assert works["same"].range == 0 and list(works["same"].only) == list(args.only)
+    assert works["mixed"].range == 0.5 and works["mixed"].only == {"one": [1]}
+    assert all(work.points == [16, 128] and work.rounds == 4 and not work.work for work in works.values())
+    assert works["same"].seed != works["mixed"].seed  # the engines would know the prompts
+
+
+@pytest.mark.parametrize("words", [["a", "a"], [""], ["../x"], [".5"]])
+def test_a_work_needs_a_name_of_its_own(words: list[str]) -> None:
+    given = [word for text in words for word in ("--work=" + text,)]
+    with pytest.raises(ValueError, match="no name of its own"):
+        contest.works_of(contest.arguments(["out", *given]))
+
+
+def test_without_works_there_is_one() -> None:
+    args = contest.arguments(["out"])
+    assert contest.works_of(args) == {"": args}

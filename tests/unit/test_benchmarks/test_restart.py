@@ -91,10 +91,27 @@ def test_a_cold_start_finds_nothing_and_a_warm_one_what_its_prime_left(
     runs = restart.measure(job(tmp_path), ["cold", "warm", "eager"], 2, {})
     cold = [there for name, there in seen if name.startswith("cold")]
     warm = [there for name, there in seen if name.startswith("warm")]
-    assert cold == [False, False] and warm == [False, True, True]
+    assert cold == [False, False] and warm == [True, True]  # what the cold start before it left
     assert [run["repeat"] for run in runs if run["variant"] == "eager"] == [-1], "what fails is not tried again"
     assert json.loads((tmp_path / "results.json").read_text())["runs"] == runs
     assert "| warm | 1.0 (1.0..1.0) | 0.25 |" in (tmp_path / "results.md").read_text()
+
+
+def test_a_cache_is_shared_by_those_that_compile_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def start(_job: Any, name: str, _variant: Any, cache: Path) -> dict[str, Any]:
+        seen.append((name, cache.name, cache.exists()))
+        cache.mkdir(parents=True, exist_ok=True)
+        return {"seconds": 1.0, "phases": {}}
+
+    monkeypatch.setattr(restart, "start", start)
+    restart.measure(job(tmp_path), ["warm", "plan"], 1, {})
+    assert sorted(seen) == [
+        ("plan-0", "plan", True), ("plan-prime", "plan", False),
+        ("warm-0", "plain", True), ("warm-prime", "plain", False),
+    ]  # fmt: skip
+    assert restart.plan_of(["warm", "pinned", "cold"], 2)[0] == ("cold", 0)
 
 
 @pytest.mark.parametrize("words", [[], ["out", "--repeats", "0"], ["out", "--only", "hot"]])

@@ -140,7 +140,9 @@ ROWS: list[tuple[str, Any, Any, Any, dict[str, Any], str, Any, str]] = [
     # the same pair, the load in numbers: what was measured on 2 x H200 (512 + 128 tokens) at 1, 16 and 128 requests
     ("nvlink-1", of("h200", 2), NVLINK_2, LLAMA, numbers(1), "1 x TP2", None, "tokens a second are predicted for one"),
     ("nvlink-16", of("h200", 2), NVLINK_2, LLAMA, numbers(16), "1 x TP2", None, "predicted for 16 requests"),
-    ("pcie-1", of("h200", 2), [], LLAMA, numbers(1), "2 x TP1", None, ""),
+    ("pcie-1", of("h200", 2), [], LLAMA, numbers(1), "1 x TP2", None, "over PCIe: 222 tokens a second are predicted"),
+    ("pcie-2", of("h200", 2), links(2), LLAMA, numbers(2), "2 x TP1", None, ""),
+    ("pcie-long", of("h200", 2), links(2, p2p=False), LLAMA, numbers(1, 8000, 64), "2 x TP1", None, ""),
     ("pcie-16", of("h200", 2), links(2), LLAMA, numbers(16), "2 x TP1", None, ""),
     # a card that holds the weights but not enough KV cache for the workload is no fit
     ("kv-starved-3090", of("3090", 2), [], qwen3_32b_w4a16(), FULL, "1 x TP2", None, "mixed work (8 x 2,048 tokens)"),
@@ -278,6 +280,21 @@ def bench(row, count):
     total, reserved = known.get(row["card"]) or (TOTALS[row["card"]], 0)
     return [{**gpu, "name": row["card"], "memory_total_bytes": total, "memory_reserved_bytes": reserved,
              "memory_free_bytes": total - reserved} for gpu in of("h100", count)]  # fmt: skip
+
+
+@pytest.mark.parametrize("concurrency", [1, 16, 128])
+def test_the_load_in_numbers_without_peer_to_peer_traffic(concurrency):
+    """The same cards as if they were joined by PCIe alone: the choice is the one that was measured faster."""
+    rows = [
+        row
+        for row in truth("h200x2_no_p2p_vllm0.26.json")["rows"]
+        if row["concurrency"] == concurrency and row["mode"] != "tp2"
+    ]
+    rates = {(row["replicas"], row["tp"]): row["output_tokens_per_s"] for row in rows}
+    assert len(rates) == 2
+    made = plan(of("h200", 2), links=links(2, p2p=False), vllm_version="0.26.0", **numbers(concurrency))
+    assert rates[made["replicas"], made["tensor_parallel_size"]] == max(rates.values())
+    assert made["tensor_parallel_size"] == (2 if concurrency == 1 else 1)
 
 
 @pytest.mark.parametrize("concurrency", [1, 16, 128])

@@ -87,11 +87,11 @@ def test_targets_that_are_met():
 def test_a_candidate_that_meets_the_targets_is_preferred():
     """Over PCIe too: here the operator says what is wanted, so the prediction outranks the table."""
     gpus, fabric = cards("5090", "5090"), links(2)
-    free = plan(gpus, links=fabric, workload=load(1))
+    free = plan(gpus, links=fabric, workload=load(2))
     assert shape(free) == (2, 1)
     single, split = (candidate(free, *s)["prediction"]["tpot_ms"] for s in ((2, 1), (1, 2)))
     assert split < single
-    made = plan(gpus, links=fabric, workload=load(1, tpot_ms=(single + split) / 2))
+    made = plan(gpus, links=fabric, workload=load(2, tpot_ms=(single + split) / 2))
     assert shape(made) == (1, 2)
     assert made["prediction"]["targets"]["tpot_ms"]["met"] is True
     assert "it meets the targets" in made["reason"]
@@ -416,7 +416,7 @@ def test_a_split_over_pcie_is_to_be_measured_first():
     made = plan(cards("l40s", "l40s"), links=links(2), model=real("qwen3-30b-a3b"), workload="latency")
     assert shape(made) == (1, 2)  # no choice: one card does not hold it
     assert not any("measure it" in t for t in advice(made))
-    made = plan(cards("5090", "5090"), links=links(2), workload=load(1), max_model_len=16384)
+    made = plan(cards("5090", "5090"), links=links(2), workload=load(2), max_model_len=16384)
     text = next(t for t in advice(made) if "measure it with topology tensor_parallel first" in t)
     rates = [candidate(made, *s)["prediction"]["output_tokens_per_s"] for s in ((1, 2), (2, 1))]
     assert rates[0] > 1.2 * rates[1]
