@@ -20,7 +20,7 @@ SITE = Path("/etc/nginx/conf.d/gpuserve.conf")
 BY_PROMPT = """\
 map $request_body $contest_affinity {
     default $request_id;
-    "~(?s)^(?<contest_begin>.{1,512})" $contest_begin;
+    "~(?s)^(?<contest_begin>.{512})" $contest_begin;
 }
 """
 UPSTREAM = "include /etc/gpuserve/gateway/upstream.conf;"

@@ -166,7 +166,6 @@ SETTINGS: list[Row] = [
     ({"gateway_upstream_server_name": "a b"}, r'gateway_upstream_server_name is "a b"; give one host name'),
     ({"gateway_balancing": "random"}, r'gateway_balancing is "random"; give one of round_robin, least_conn'),
     ({"gateway_affinity": "cookie"}, r'gateway_affinity is "cookie"; give one of none, header, client, prompt'),
-    ({"gateway_affinity": "header", "gateway_balancing": "least_conn"}, r"gateway_affinity is header and gateway_bal"),
     ({"gateway_affinity_header": "X Session"}, r"gateway_affinity_header 'X Session' cannot be used; give the name of"),
     ({"gateway_affinity_header": "Authorization"}, r"gateway_affinity_header 'Authorization' cannot be used"),
     ({"gateway_affinity_prompt_bytes": 0}, r"gateway_affinity_prompt_bytes '?0'? cannot be used; give a whole number"),

@@ -171,12 +171,6 @@ def _affinity(settings: Settings) -> list[Optional[str]]:
     if wish not in AFFINITIES:
         return [_line("affinity", wish, f"one of {', '.join(AFFINITIES)}")]
     found: list[Optional[str]] = []
-    balancing = settings.text("balancing")
-    if wish != "none" and balancing not in ("", "round_robin"):
-        found.append(
-            f"gateway_affinity is {wish} and gateway_balancing is {balancing}, but only one can choose the replica;"
-            " leave one of them out"
-        )
     header = settings.text("affinity_header")
     if not _HEADER.match(header) or header.lower() in ("authorization", "cookie"):
         found.append(

@@ -65,7 +65,7 @@ def test_affinity_is_what_the_gateway_has() -> None:
     template = (HERE.parents[1] / "roles/gateway/templates/gpuserve.conf.j2").read_text(encoding="utf-8")
     lines = (
         doors.BY_PROMPT.replace("contest_", "gpuserve_")
-        .replace("512", "{{ gateway_affinity_prompt_bytes }}")
+        .replace("{512}", "{{ '{' }}{{ gateway_affinity_prompt_bytes }}{{ '}' }}")
         .splitlines()
     )
     key, inside = lines[0].split()[1], lines[1:3]

@@ -62,7 +62,6 @@ def test_the_defaults_are_good():
         ({"status_networks": ["10.0.0.0/33"]}, ["gateway_status_networks '10.0.0.0/33'"]),
         ({"status_networks": ["all"]}, ["gateway_status_networks 'all'"]),
         ({"affinity": "cookie"}, ["gateway_affinity 'cookie'", "none, header, client, prompt"]),
-        ({"affinity": "client", "balancing": "least_conn"}, ["gateway_affinity is client", "leave one of them out"]),
         ({"affinity_header": "a b"}, ["gateway_affinity_header 'a b'"]),
         ({"affinity_header": "x;}"}, ["gateway_affinity_header"]),
         ({"affinity_header": "Cookie"}, ["gateway_affinity_header 'Cookie'", "not one with secrets"]),
