@@ -12,7 +12,9 @@ version_added: 0.1.0
 author: gpuserve contributors (@gpuserve)
 description:
   - A release is a directory below C(/etc/gpuserve/releases) with the plan, the unit, and the arguments and environment
-    of each instance, named after its contents. M(gpuserve.inference.host_files) writes it.
+    of each instance, named after its contents. The options that this module shares with
+    M(gpuserve.inference.host_files) write it, and whatever else belongs to it, before O(state=compared) compares.
+    With another O(state) they have no effect.
   - This module tells what leads to a release, starts one at once where that is the way, and keeps in mind which
     release was good last. M(gpuserve.inference.vllm_roll) replaces instances one by one.
   - Whether an instance runs as wanted is read from the environment of its process, so a run that was interrupted
@@ -22,6 +24,7 @@ seealso:
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.files
+  - gpuserve.inference._hold
 options:
   release:
     description:
@@ -108,6 +111,14 @@ EXAMPLES = r"""
     release: 0f3c55d0a1b2
   register: step
 
+- name: Write what a plan comes to, and see what leads to it
+  gpuserve.inference.vllm_release:
+    release: "{{ rendered.release }}"
+    instances: "{{ rendered.instances }}"
+    files: "{{ rendered.files }}"
+    secrets: "{{ rendered.secrets }}"
+    daemon_reload: true
+
 - name: Start it at once
   gpuserve.inference.vllm_release:
     release: 0f3c55d0a1b2
@@ -116,6 +127,24 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+files:
+  description: What was done, or would be, to each path that was not as wanted.
+  returned: with O(state=compared)
+  type: list
+  elements: dict
+retired:
+  description: Those of O(retired) that were stopped and disabled.
+  returned: with O(state=compared)
+  type: list
+  elements: str
+timers:
+  description: What was done to each of O(timers) that was not as wanted, V(start) or V(restart).
+  returned: with O(state=compared)
+  type: dict
+unit_action:
+  description: What was done to O(unit), V(start), V(reload), or empty.
+  returned: with O(state=compared)
+  type: str
 release:
   description: The release that was meant. Empty with O(state=held) and O(state=unheld) where there is none.
   returned: success
@@ -166,7 +195,7 @@ import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _release_apply
+from ansible_collections.gpuserve.inference.plugins.module_utils import _hold, _release_apply
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._host import MARKER
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
@@ -199,13 +228,19 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
         before = store.held()
         changed = store.hold(check) if params["state"] == "held" else store.unhold(check)
         return {"changed": changed, "release": before or store.held(), "good": store.good()}
+    result: dict = {"changed": False}
+    if params["state"] == "compared":
+        held_files = _hold.hold(module.run_command, params, check)
+        result.update(changed=held_files.changed, **held_files.to_dict())
+        if module._diff:
+            result["diff"] = _hold.diff(held_files.changes)
     release = the_release(store, params, check)
-    result: dict = {"changed": False, "release": release.id, "targets": list(release.targets)}
+    result.update(release=release.id, targets=list(release.targets))
     if params["state"] == "compared":
         step = _release_apply.compare(
             store, release, look_at(module.run_command), params["restart"], check, params["force"]
         )
-        result.update(changed=step.changed, mode=step.mode, why=step.why, roll=step.roll)
+        result.update(changed=result["changed"] or step.changed, mode=step.mode, why=step.why, roll=step.roll)
     elif params["state"] == "started":
         units = _release_apply.start_at_once(store, release, look_at(module.run_command), check)
         result.update(
@@ -258,10 +293,12 @@ def main() -> None:
                 },
             },
             "prune": {"type": "list", "elements": "path", "default": []},
+            **_hold.ARGUMENT_SPEC,
         },
         required_if=[("state", state, ("release",)) for state in ("found", "compared", "started", "good")],
         supports_check_mode=True,
     )
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     store = ReleaseStore()
     try:
         if module.check_mode:
