@@ -11,6 +11,11 @@ class ModuleDocFragment:
     """What the modules that hold files take, as module_utils/_hold.py reads it."""
 
     DOCUMENTATION = r"""
+options: {}
+"""
+
+    # the files, and what follows when one changed
+    FILES = r"""
 options:
   files:
     description: The files that shall be there. Parent directories are made as needed.
@@ -72,19 +77,10 @@ options:
     type: list
     elements: path
     default: []
-  validate:
-    description: Command that must succeed once the files are written.
-    type: list
-    elements: str
-    default: []
   daemon_reload:
     description: Whether systemd rereads its units when a file changed.
     type: bool
     default: false
-  unit:
-    description:
-      - A unit that uses the files. It is enabled and started where it is not, and reloaded when a file changed.
-    type: str
   timers:
     description:
       - Timer units. Each is enabled and started where it is not, and restarted when a file changed.
@@ -97,4 +93,18 @@ options:
     type: list
     elements: str
     default: []
+"""
+
+    # the program that uses them
+    USE = r"""
+options:
+  validate:
+    description: Command that must succeed once the files are written.
+    type: list
+    elements: str
+    default: []
+  unit:
+    description:
+      - A unit that uses the files. It is enabled and started where it is not, and reloaded when a file changed.
+    type: str
 """

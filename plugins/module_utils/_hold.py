@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _systemd
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
@@ -22,8 +22,8 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
-# the options that the documentation fragment _hold describes
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+# the options that the documentation fragment _hold describes: those that any module can take
+FILES_SPEC: dict[str, dict[str, Any]] = {
     "files": {
         "type": "list",
         "elements": "dict",
@@ -43,11 +43,15 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "absent": {"type": "list", "elements": "path", "default": []},
     "tidy": {"type": "list", "elements": "path", "default": []},
     "keys": {"type": "list", "elements": "path", "default": [], "no_log": False},
-    "validate": {"type": "list", "elements": "str", "default": []},
     "daemon_reload": {"type": "bool", "default": False},
-    "unit": {"type": "str"},
     "timers": {"type": "list", "elements": "str", "default": []},
     "retired": {"type": "list", "elements": "str", "default": []},
+}
+# and all of them
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    **FILES_SPEC,
+    "validate": {"type": "list", "elements": "str", "default": []},
+    "unit": {"type": "str"},
 }
 
 
@@ -84,22 +88,27 @@ def diff(changes: Sequence[Change]) -> list[dict[str, str]]:
     ]
 
 
-def hold(run: Run, params: Mapping[str, Any], check: bool) -> Held:
-    """Make the host as ``params`` say (by the names in ARGUMENT_SPEC); with ``check`` only tell what would be done."""
+def hold(
+    run: Run, params: Mapping[str, Any], check: bool, validate: Sequence[str] = (), unit: Optional[str] = None
+) -> Held:
+    """Make the host as ``params`` say (by the names in FILES_SPEC); with ``check`` only tell what would be done.
+
+    ``validate`` must succeed once the files are written, and ``unit`` uses them.
+    """
     retired = [unit for unit in params["retired"] if _systemd.retire(run, unit, check=check)]
     changes = make_keys(params["keys"], check=check)
     changes += apply_files(
         [_wanted(entry, params["secrets"]) for entry in params["files"]],
         params["purge"],
-        validator(run, params["validate"]),
+        validator(run, list(validate)),
         check=check,
     )
     changes += remove_trees(params["absent"], params["tidy"], check=check)
     if changes and params["daemon_reload"] and not check:
         _systemd.daemon_reload(run)
     action = ""
-    if params["unit"]:
-        action = _systemd.start_or_reload(run, params["unit"], bool(changes), check=check)
+    if unit:
+        action = _systemd.start_or_reload(run, unit, bool(changes), check=check)
     timers = {}
     for timer in params["timers"]:
         done = _systemd.start_or_reload(run, timer, bool(changes), check=check, order="restart")
@@ -110,14 +119,19 @@ def hold(run: Run, params: Mapping[str, Any], check: bool) -> Held:
 
 def _wanted(entry: Mapping[str, Any], secrets: Mapping[str, str]) -> WantedFile:
     try:
-        mode = int(entry["mode"], 8)
+        mode = int(entry.get("mode") or "0644", 8)
     except ValueError as exc:
         raise InputError(f"{entry['path']}: mode {entry['mode']!r} is not octal; write it like '0644'") from exc
-    secret = entry["path"] in secrets
-    if secret == (entry["content"] is not None):
-        raise InputError(f"{entry['path']}: give its text either as content or among the secrets")
-    content = secrets[entry["path"]] if secret else entry["content"]
-    replaces = entry["replaces"] or ""
+    path, content, secret = entry["path"], entry.get("content"), entry["path"] in secrets
+    if secret == (content is not None):
+        raise InputError(f"{path}: give its text either as content or among the secrets")
     return WantedFile(
-        entry["path"], content, mode, entry["owner"], entry["group"], secret, replaces, program=entry["program"]
+        path,
+        secrets[path] if secret else content or "",
+        mode,
+        entry.get("owner") or "root",
+        entry.get("group") or "root",
+        secret,
+        entry.get("replaces") or "",
+        program=bool(entry.get("program")),
     )

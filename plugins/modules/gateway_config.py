@@ -19,7 +19,8 @@ extends_documentation_fragment:
   - gpuserve.inference._attributes.files
   - gpuserve.inference._gateway.keys
   - gpuserve.inference._gateway.upstreams
-  - gpuserve.inference._hold
+  - gpuserve.inference._hold.files
+  - gpuserve.inference._hold.use
 """
 
 EXAMPLES = r"""
@@ -109,7 +110,7 @@ def main() -> None:
         before = rotation.look()
         upstreams = None if params["upstreams"] is None else upstreams_from(params["upstreams"])
         moved, state = rotation.change(upstreams, [], [], None, "", check)
-        held = _hold.hold(module.run_command, params, check)
+        held = _hold.hold(module.run_command, params, check, params["validate"], params["unit"])
     except GpuserveError as error:
         module.fail_json(msg=str(error))
     result = {

@@ -17,7 +17,8 @@ description:
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.files
-  - gpuserve.inference._hold
+  - gpuserve.inference._hold.files
+  - gpuserve.inference._hold.use
 """
 
 EXAMPLES = r"""
@@ -73,7 +74,9 @@ def main() -> None:
     module = AnsibleModule(argument_spec=_hold.ARGUMENT_SPEC, supports_check_mode=True)
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     try:
-        held = _hold.hold(module.run_command, module.params, module.check_mode)
+        held = _hold.hold(
+            module.run_command, module.params, module.check_mode, module.params["validate"], module.params["unit"]
+        )
     except GpuserveError as exc:
         module.fail_json(msg=str(exc))
     result = {"changed": held.changed, **held.to_dict()}
