@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module is PRIVATE to the collection.
-"""Files and the units that use them, held as one step: what host_files does, for modules that do it among other things."""
+"""Files and the units that use them, held as one step: what host_files does, for modules that do more than that."""
 
 from __future__ import annotations
 

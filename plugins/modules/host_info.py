@@ -78,7 +78,7 @@ options:
         type: bool
         default: false
       allow_unknown:
-        description: Whether an architecture that vLLM is not known to have is taken, as for M(gpuserve.inference.model_info).
+        description: Whether an unknown architecture is taken, as for M(gpuserve.inference.model_info).
         type: bool
         default: false
   plan_path:
@@ -112,7 +112,7 @@ host:
       type: dict
       returned: with O(cards=true)
     model:
-      description: The C(model) that M(gpuserve.inference.model_info) returns, and V(error), empty where it could be read.
+      description: What M(gpuserve.inference.model_info) returns under C(model), and V(error), empty where it was read.
       type: dict
       returned: with O(model)
     os:

@@ -79,7 +79,7 @@ options:
   environment:
     description:
       - Variables laid over those of the plan, as JSON. They are in no log and no diff.
-      - As one text, because Ansible hides every value of a hidden dictionary wherever it appears, and a value may be V(1).
+      - As one text, because of a hidden dictionary Ansible hides each value wherever it appears, and one may be V(1).
     type: str
     default: '{}'
   instances:

@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-
 NONE_TO_LEND = (
     "the host has NVML but no pynvml, and the controller's Python has none to lend: "
     "pip install nvidia-ml-py on the controller"

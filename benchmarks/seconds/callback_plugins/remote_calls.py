@@ -46,7 +46,8 @@ def counted(kind: str, inner: Callable[..., Any], path: str) -> Callable[..., An
                     "kind": kind,
                     "host": variables.get("inventory_hostname") or self._play_context.remote_addr,
                     "task": self._task.get_name(),
-                    "module": kwargs.get("module_name") or (args[0] if args and kind == "module" else "")
+                    "module": kwargs.get("module_name")
+                    or (args[0] if args and kind == "module" else "")
                     or self._task.action,
                     "seconds": round(time.monotonic() - began, 4),
                 }
