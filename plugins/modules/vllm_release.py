@@ -260,7 +260,8 @@ def removable(patterns: list) -> list:
 
 
 def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
-    params, check = module.params, module.check_mode
+    # a copy: what is added here must not be told as if it had been given
+    params, check = dict(module.params), module.check_mode
     if params["state"] in ("held", "unheld"):
         before = store.held()
         changed = store.hold(check) if params["state"] == "held" else store.unhold(check)
