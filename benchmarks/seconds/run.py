@@ -5,8 +5,10 @@
 
 """How many remote calls `site` makes, and how long it takes: see README.md here.
 
-run.py one [--repeats N]: one machine, the first run, converged runs, and the same work a step a task.
-run.py fleet [--hosts 10,25,50,100] [--machines N]: converged runs over many names of a few machines.
+run.py one [--repeats N] [--beside COLLECTIONS] [--again]: one machine, the first run, then in turns converged runs,
+those of another state of the collection (a directory with ansible_collections), and the same work a step a task.
+run.py fleet [--hosts 10,25,50,100] [--machines N]: converged runs over many names of a few machines; with --again they
+are names of the machine that `one --leave` left.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import yaml
 
@@ -42,7 +44,7 @@ def sh(*words: object, **more: Any) -> str:
     return subprocess.run([str(w) for w in words], check=True, text=True, stdout=subprocess.PIPE, **more).stdout
 
 
-def play(playbook: str, inventory: Path, *words: str, forks: int = 0) -> dict[str, Any]:
+def play(playbook: str, inventory: Path, *words: str, forks: int = 0, collections: str = "") -> dict[str, Any]:
     """Runs a playbook as an operator does from a checkout; the callback's record of it."""
     out = WORK / "record.jsonl"
     out.unlink(missing_ok=True)
@@ -54,6 +56,8 @@ def play(playbook: str, inventory: Path, *words: str, forks: int = 0) -> dict[st
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
         "REMOTE_CALLS_OUT": str(out),
     }
+    if collections:
+        env["ANSIBLE_COLLECTIONS_PATH"] = collections
     command = ["ansible-playbook", "-i", str(inventory), playbook, *words, *(["-f", str(forks)] if forks else [])]
     done = subprocess.run(command, env=env, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
@@ -94,10 +98,11 @@ def keep(names: Sequence[str]) -> None:
         target.chmod(int(sh(MACHINE, "ssh", NAME, f"stat -L -c %a {name}", stdin=subprocess.DEVNULL), 8))
 
 
-def one(repeats: int, leave: bool) -> None:
-    port = 8400
+def one(repeats: int, leave: bool, beside: str, again: bool) -> None:
+    port, steps = 8400, str(HERE / "step_by_step.yml")
     sh(sys.executable, ROOT / "tests/fixtures/tiny_model/make.py", WORK / "tiny-llama")
-    sh(MACHINE, "destroy", NAME)
+    if not again:
+        sh(MACHINE, "destroy", NAME)
     sh(
         MACHINE, "boot", NAME, "--port", PORT, "--gpus", "rtx5090x2",
         "--bind-ro", f"{WORK}/tiny-llama:/srv/models/tiny-llama",
@@ -110,16 +115,12 @@ def one(repeats: int, leave: bool) -> None:
         hosts["all"]["vars"] = {**STANDIN, "vllm_base_port": port + 1, "gateway_listen": f"127.0.0.1:{port}"}
         inventory.write_text(json.dumps(hosts), encoding="utf-8")
         first = play("gpuserve.inference.site", inventory)
-        installing = sum(c["seconds"] for c in first["calls"] if c["module"] in INSTALLING)
-        waiting = sum(c["seconds"] for c in first["calls"] if c["module"].endswith(("vllm_ready", "vllm_roll")))
-        print(row("site, first run", [first]))
-        print(f"  of it {installing:.1f} s installing and {waiting:.1f} s waiting for the engines: "
-              f"{first['seconds'] - installing - waiting:.1f} s are left")  # fmt: skip
-        again = [play("gpuserve.inference.site", inventory) for _ in range(repeats)]
-        converged(again)
-        print(row("site, converged", again))
-        for call in again[-1]["calls"]:
-            print(f"  {call['seconds']:.2f} s  {call['module']}")
+        if not again:
+            installing = sum(c["seconds"] for c in first["calls"] if c["module"] in INSTALLING)
+            waiting = sum(c["seconds"] for c in first["calls"] if c["module"].endswith(("vllm_ready", "vllm_roll")))
+            left = first["seconds"] - installing - waiting
+            print(row("site, first run", [first]))
+            print(f"  {installing:.1f} s installing, {waiting:.1f} s waiting for the engines, {left:.1f} s are left")
 
         parts = ("clients", "clients.conf", "engine-key.conf", "upstream.conf")
         nginx_files = [f"/etc/gpuserve/gateway/{part}" for part in parts] + ["/etc/nginx/conf.d/gpuserve.conf"]
@@ -130,15 +131,39 @@ def one(repeats: int, leave: bool) -> None:
         ])  # fmt: skip
         words = {"kept": str(WORK / "kept"), "instances": instances, "nginx_files": nginx_files}
         words["ports"] = [port + 1, port + 2]
-        steps = str(HERE / "step_by_step.yml")
-        play(steps, inventory, "-e", json.dumps(words))
-        stepped = [play(steps, inventory, "-e", json.dumps(words)) for _ in range(repeats)]
-        converged(stepped)
-        print(row("the same work, a step a task", stepped))
-        (WORK / "one.json").write_text(json.dumps({"first": first, "again": again, "steps": stepped}), encoding="utf-8")
+        ways = {
+            "site, converged": lambda: play("gpuserve.inference.site", inventory),
+            "the same work, a step a task": lambda: play(steps, inventory, "-e", json.dumps(words)),
+        }
+        if beside:
+            ways["site, converged, the other state"] = lambda: play(
+                "gpuserve.inference.site", inventory, collections=beside
+            )
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
+        for name in [*ways] * (repeats + 1):
+            found[name].append(ways[name]())
+        for name, records in found.items():
+            del records[0]  # which may have had something to do, a list of packages for example
+            converged(records)
+            print(row(name, records))
+        for call in found["site, converged"][-1]["calls"]:
+            print(f"  {call['seconds']:.2f} s  {call['module']}")
+        (WORK / "one.json").write_text(json.dumps({"first": first, **found}), encoding="utf-8")
     finally:
         if not leave:
             sh(MACHINE, "destroy", NAME)
+
+
+def one_inventory(count: int) -> Path:
+    """``count`` names of the one machine, each with an SSH connection of its own."""
+    known = json.loads((WORK / "hosts.json").read_text(encoding="utf-8"))
+    names = [f"host{n + 1:03}" for n in range(count)]
+    hosts = {
+        name: {**known["all"]["hosts"][NAME], "ansible_control_path": f"%(directory)s/{NAME}-{name}"} for name in names
+    }
+    path = WORK / f"names-{count}.json"
+    path.write_text(json.dumps({"all": {"hosts": hosts, "vars": known["all"]["vars"]}}), encoding="utf-8")
+    return path
 
 
 def fleet_inventory(machines: Sequence[str], count: int) -> Path:
@@ -171,6 +196,18 @@ def fleet_inventory(machines: Sequence[str], count: int) -> Path:
     return path
 
 
+def series(counts: Sequence[int], inventory: Callable[[int], Path], repeats: int, forks: int) -> None:
+    found = {}
+    for count in counts:
+        records = [play("gpuserve.inference.site", inventory(count), forks=forks) for _ in range(repeats)]
+        converged(records)
+        found[count] = records
+        print(row(f"site, converged, {count} hosts", records),
+              f"peak {max(r['controller_peak_mb'] for r in records)} MB,",
+              f"{statistics.median(r['seconds'] for r in records) / count:.2f} s a host", flush=True)  # fmt: skip
+    (WORK / "fleet.json").write_text(json.dumps(found), encoding="utf-8")
+
+
 def fleet(counts: Sequence[int], machines: int, repeats: int, forks: int) -> None:
     layers = [name for name in sh(MACHINE, "layers").split() if name.startswith("fleet-")]
     if not layers:
@@ -188,16 +225,7 @@ def fleet(counts: Sequence[int], machines: int, repeats: int, forks: int) -> Non
         sh("xargs", "--max-lines=1", "--max-procs=10", MACHINE, "boot", input="\n".join(booting))
         first = play("gpuserve.inference.site", fleet_inventory(addresses, machines), forks=forks)
         print(row(f"site, first run, {machines} hosts", [first]))
-        found = {}
-        for count in counts:
-            inventory = fleet_inventory(addresses, count)
-            records = [play("gpuserve.inference.site", inventory, forks=forks) for _ in range(repeats)]
-            converged(records)
-            found[count] = records
-            print(row(f"site, converged, {count} hosts", records),
-                  f"peak {max(r['controller_peak_mb'] for r in records)} MB,",
-                  f"{statistics.median(r['seconds'] for r in records) / count:.2f} s a host", flush=True)  # fmt: skip
-        (WORK / "fleet.json").write_text(json.dumps(found), encoding="utf-8")
+        series(counts, lambda count: fleet_inventory(addresses, count), repeats, forks)
     finally:
         sh(MACHINE, "destroy", *names)
 
@@ -210,13 +238,18 @@ def main() -> None:
     parser.add_argument("--machines", type=int, default=10, help="machines that the hosts are names of")
     parser.add_argument("--forks", type=int, default=0, help="instead of those of ansible.cfg")
     parser.add_argument("--leave", action="store_true", help="do not remove the machine")
+    parser.add_argument("--again", action="store_true", help="on the machine that was left")
+    parser.add_argument("--beside", default="", help="another state of the collection to run in turns with this one")
     asked = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     if asked.what == "one":
-        one(asked.repeats or 5, asked.leave)
+        one(asked.repeats or 5, asked.leave, asked.beside, asked.again)
     else:
         counts = [int(count) for count in asked.hosts.split(",")]
-        fleet(counts, asked.machines, asked.repeats or 1, asked.forks)
+        if asked.again:
+            series(counts, one_inventory, asked.repeats or 1, asked.forks)
+        else:
+            fleet(counts, asked.machines, asked.repeats or 1, asked.forks)
 
 
 if __name__ == "__main__":
