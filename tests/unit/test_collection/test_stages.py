@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The stages of site: their tags are those of the guide, each runs what it stands for, and forks have what they need."""
+"""The stages of site: their tags are those of the guide, each runs what it is for, and forks have what they need."""
 
 from __future__ import annotations
 
