@@ -10,8 +10,16 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible_collections.gpuserve.inference.plugins.module_utils._settings import slips
 from ansible_collections.gpuserve.inference.plugins.module_utils._settings_rules import PLAYBOOK_OPTIONS, check
+
+# This task comes first in every playbook, and Ansible imports it in the controller's main process. Each later task is
+# a fork of that process for each host, and would import what the main process lacks again: a third of all its work.
+filter_loader.get("gpuserve.inference.watch_problem")  # with it come all filters of this collection
+for _name in ("ansible.builtin.file", "ansible.builtin.fileglob", "ansible.builtin.template"):
+    lookup_loader.get(_name, class_only=True)
+test_loader.get("ansible.builtin.match")
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 

@@ -24,27 +24,8 @@ seealso:
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.files
+  - gpuserve.inference._gateway.upstreams
 options:
-  upstreams:
-    description: All upstreams. Left out, they stay as they are.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: Name, for a replica that of its instance. Without one it is C(host:port).
-        type: str
-      host:
-        description: Host name or address.
-        type: str
-        default: 127.0.0.1
-      port:
-        description: Port from 1 to 65535.
-        type: int
-        required: true
-      max_conns:
-        description: Requests that it has under way at most; further ones go to another. V(0) is any number.
-        type: int
-        default: 0
   out:
     description: Names to take out of rotation.
     type: list
@@ -115,7 +96,7 @@ in_rotation:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _rotation
+from ansible_collections.gpuserve.inference.plugins.module_utils import _gateway_options, _rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 
 
@@ -141,16 +122,7 @@ def change(rotation: _rotation.Rotation, params: dict, check: bool) -> tuple[boo
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "upstreams": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "name": {"type": "str"},
-                    "host": {"type": "str", "default": "127.0.0.1"},
-                    "port": {"type": "int", "required": True},
-                    "max_conns": {"type": "int", "default": 0},
-                },
-            },
+            **_gateway_options.UPSTREAMS_SPEC,
             "out": {"type": "list", "elements": "str", "default": []},
             "back": {"type": "list", "elements": "str", "default": []},
             "by": {"type": "str", "choices": [*_rotation.BY, "all"], "default": "operator"},
@@ -165,12 +137,9 @@ def main() -> None:
         changed, state = change(rotation, module.params, module.check_mode)
     except GpuserveError as error:
         module.fail_json(msg=str(error))
-    result = {"changed": changed, "in_rotation": state.in_rotation(), **state.to_dict()}
+    result = {"changed": changed, **_gateway_options.told_of_rotation(state)}
     if module._diff:
-        result["diff"] = {
-            "before": _rotation.upstream_conf(before) if before.upstreams else "",
-            "after": _rotation.upstream_conf(state) if state.upstreams else "",
-        }
+        result["diff"] = _gateway_options.rotation_diff(before, state)
     module.exit_json(**result)
 
 

@@ -17,92 +17,8 @@ description:
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.files
-options:
-  files:
-    description: The files that shall be there. Parent directories are made as needed.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      path:
-        description: Absolute path of the file.
-        type: path
-        required: true
-      content:
-        description: Content of the file. Left out where O(secrets) has it.
-        type: str
-      mode:
-        description: Permissions in octal.
-        type: str
-        default: "0644"
-      owner:
-        description: Owning user.
-        type: str
-        default: root
-      group:
-        description: Owning group.
-        type: str
-        default: root
-      replaces:
-        description: File that this one takes over from. Where this one is new, the diff compares it with that.
-        type: path
-      program:
-        description: Whether a diff shows only the size and sha256 of the file, for files that nobody reads there.
-        type: bool
-        default: false
-  secrets:
-    description:
-      - Contents that must appear in no log and no diff, by the path of their file.
-      - They stand apart because Ansible hides a parameter as a whole, but not one with several lines inside another.
-    type: dict
-    default: {}
-  purge:
-    description: Shell patterns. A file that matches and is not in O(files) is removed.
-    type: list
-    elements: str
-    default: []
-  absent:
-    description: Files and whole directories to remove.
-    type: list
-    elements: path
-    default: []
-  tidy:
-    description: Directories to remove where nothing is left in them.
-    type: list
-    elements: path
-    default: []
-  keys:
-    description:
-      - Files that hold a random key, 43 letters, digits, C(-) and C(_) on one line, readable by root alone.
-      - Made where they are missing, otherwise never changed, and never shown. A key so made does not leave the host.
-    type: list
-    elements: path
-    default: []
-  validate:
-    description: Command that must succeed once the files are written.
-    type: list
-    elements: str
-    default: []
-  daemon_reload:
-    description: Whether systemd rereads its units when a file changed.
-    type: bool
-    default: false
-  unit:
-    description:
-      - A unit that uses the files. It is enabled and started where it is not, and reloaded when a file changed.
-    type: str
-  timers:
-    description:
-      - Timer units. Each is enabled and started where it is not, and restarted when a file changed.
-    type: list
-    elements: str
-    default: []
-  retired:
-    description:
-      - Units that shall not run. Each that runs or is enabled is stopped and disabled, before any file is removed.
-    type: list
-    elements: str
-    default: []
+  - gpuserve.inference._hold.files
+  - gpuserve.inference._hold.use
 """
 
 EXAMPLES = r"""
@@ -150,105 +66,22 @@ timers:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _systemd
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
-    WantedFile,
-    apply_files,
-    make_keys,
-    remove_trees,
-    validator,
-)
-
-
-def _wanted(entry: dict, secrets: dict) -> WantedFile:
-    try:
-        mode = int(entry["mode"], 8)
-    except ValueError as exc:
-        raise InputError(f"{entry['path']}: mode {entry['mode']!r} is not octal; write it like '0644'") from exc
-    secret = entry["path"] in secrets
-    if secret == (entry["content"] is not None):
-        raise InputError(f"{entry['path']}: give its text either as content or among the secrets")
-    content = secrets[entry["path"]] if secret else entry["content"]
-    replaces = entry["replaces"] or ""
-    return WantedFile(
-        entry["path"], content, mode, entry["owner"], entry["group"], secret, replaces, program=entry["program"]
-    )
+from ansible_collections.gpuserve.inference.plugins.module_utils import _hold
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str"},
-                    "mode": {"type": "str", "default": "0644"},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
-                    "replaces": {"type": "path"},
-                    "program": {"type": "bool", "default": False},
-                },
-            },
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "purge": {"type": "list", "elements": "str", "default": []},
-            "absent": {"type": "list", "elements": "path", "default": []},
-            "tidy": {"type": "list", "elements": "path", "default": []},
-            "keys": {"type": "list", "elements": "path", "default": [], "no_log": False},
-            "validate": {"type": "list", "elements": "str", "default": []},
-            "daemon_reload": {"type": "bool", "default": False},
-            "unit": {"type": "str"},
-            "timers": {"type": "list", "elements": "str", "default": []},
-            "retired": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=_hold.ARGUMENT_SPEC, supports_check_mode=True)
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    params = module.params
-    run = module.run_command
     try:
-        retired = [unit for unit in params["retired"] if _systemd.retire(run, unit, check=module.check_mode)]
-        keys = make_keys(params["keys"], check=module.check_mode)
-        changes = keys + apply_files(
-            [_wanted(entry, params["secrets"]) for entry in params["files"]],
-            params["purge"],
-            validator(run, params["validate"]),
-            check=module.check_mode,
+        held = _hold.hold(
+            module.run_command, module.params, module.check_mode, module.params["validate"], module.params["unit"]
         )
-        changes += remove_trees(params["absent"], params["tidy"], check=module.check_mode)
-        if changes and params["daemon_reload"] and not module.check_mode:
-            _systemd.daemon_reload(run)
-        action = ""
-        if params["unit"]:
-            action = _systemd.start_or_reload(run, params["unit"], bool(changes), check=module.check_mode)
-        timers = {
-            timer: done
-            for timer in params["timers"]
-            for done in [_systemd.start_or_reload(run, timer, bool(changes), check=module.check_mode, order="restart")]
-            if done
-        }
     except GpuserveError as exc:
         module.fail_json(msg=str(exc))
-    result = {
-        "changed": bool(changes or action or timers or retired),
-        "files": [{"path": change.path, "action": change.action} for change in changes],
-        "unit_action": action,
-        "timers": timers,
-        "retired": retired,
-    }
+    result = {"changed": held.changed, **held.to_dict()}
     if module._diff:
-        result["diff"] = [
-            {
-                "before_header": change.path,
-                "after_header": change.path,
-                "before": change.before,
-                "after": change.after,
-            }
-            for change in changes
-        ]
+        result["diff"] = _hold.diff(held.changes)
     module.exit_json(**result)
 
 

@@ -14,6 +14,8 @@ description:
   - Reads everything that the roles of this collection ask of a host, in one remote call.
     Processor cores, memory, free disk, listening ports and who holds them, systemd and its C(vllm@) units,
     nginx and whether its configuration parses, the environments built before, and the plan applied last.
+    Where it is asked to, also the cards and a model in a directory, as M(gpuserve.inference.gpu_info) and
+    M(gpuserve.inference.model_info) read them.
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.info_module
@@ -53,6 +55,32 @@ options:
     type: list
     elements: str
     default: []
+  cards:
+    description: Whether NVML is asked for the cards.
+    type: bool
+    default: false
+  pynvml_path:
+    description: Where C(pynvml.py) is looked for, as for M(gpuserve.inference.gpu_info).
+    type: list
+    elements: path
+    default:
+      - /opt/gpuserve/tools/lib/python3*/site-packages
+  model:
+    description: A model in a directory of the host that is read. Its files are not compared with a record.
+    type: dict
+    suboptions:
+      path:
+        description: The directory.
+        type: path
+        required: true
+      allow_pickle:
+        description: Whether weights in pickle files are taken, as for M(gpuserve.inference.model_info).
+        type: bool
+        default: false
+      allow_unknown:
+        description: Whether an unknown architecture is taken, as for M(gpuserve.inference.model_info).
+        type: bool
+        default: false
   plan_path:
     description: Where the applied plan is kept.
     type: path
@@ -68,11 +96,25 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+pynvml_missing:
+  description: The host has NVML, but neither it nor the controller has the binding for it.
+  returned: when that is so
+  type: bool
 host:
   description: What was seen.
   returned: always
   type: dict
   contains:
+    cards:
+      description:
+        - What M(gpuserve.inference.gpu_info) returns, and V(error), which is empty where NVML answered.
+        - A driver that does not answer is told there and is no failure here, since there is more to say of such a host.
+      type: dict
+      returned: with O(cards=true)
+    model:
+      description: What M(gpuserve.inference.model_info) returns under C(model), and V(error), empty where it was read.
+      type: dict
+      returned: with O(model)
     os:
       description: V(id) and V(version_id) of os-release.
       type: dict
@@ -176,7 +218,40 @@ import sysconfig
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _host, _model_verify
-from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import pci_nvidia_cards
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, ProbeError
+from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
+from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
+    PynvmlMissing,
+    load_pynvml,
+    pci_nvidia_cards,
+    probe,
+)
+
+
+def read_cards(module: AnsibleModule) -> tuple:
+    """What gpu_info would return, and whether the host has NVML but no binding for it."""
+    missing = False
+    found: dict = {"gpus": [], "links": [], "driver_version": "", "cuda_driver_version": "", "error": ""}
+    try:
+        found.update(probe(load_pynvml(module.params["pynvml_path"])).to_dict())
+    except PynvmlMissing as error:
+        missing, found["error"] = True, str(error)
+    except ProbeError as error:
+        found["error"] = str(error)
+    for warning in found.pop("warnings", []):
+        module.warn(warning)
+    return found, missing
+
+
+def read_the_model(module: AnsibleModule) -> dict:
+    wish = module.params["model"]
+    try:
+        model = read_model(wish["path"], allow_pickle=wish["allow_pickle"], allow_unknown=wish["allow_unknown"])
+    except GpuserveError as error:
+        return {"error": str(error)}
+    for warning in model.warnings:
+        module.warn(warning)
+    return {**model.to_dict(), "error": ""}
 
 
 def main() -> None:
@@ -189,6 +264,20 @@ def main() -> None:
             "models": paths,
             "commands": {"type": "list", "elements": "str", "default": []},
             "libraries": {"type": "list", "elements": "str", "default": []},
+            "cards": {"type": "bool", "default": False},
+            "pynvml_path": {
+                "type": "list",
+                "elements": "path",
+                "default": ["/opt/gpuserve/tools/lib/python3*/site-packages"],
+            },
+            "model": {
+                "type": "dict",
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "allow_pickle": {"type": "bool", "default": False},
+                    "allow_unknown": {"type": "bool", "default": False},
+                },
+            },
             "plan_path": {"type": "path", "default": "/etc/gpuserve/plan.json"},
         },
         supports_check_mode=True,
@@ -199,35 +288,42 @@ def main() -> None:
     for report in models.values():
         for warning in report["warnings"]:
             module.warn(warning)
-    module.exit_json(
-        host={
-            "os": _host.operating_system(),
-            "uid": os.geteuid(),
-            "user": pwd.getpwuid(os.geteuid()).pw_name,
-            "python": {
-                "version": platform.python_version(),
-                "headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
-                "venv": importlib.util.find_spec("ensurepip") is not None,
-            },
-            "cpus": _host.physical_cores(),
-            "avx512_bf16": "avx512_bf16" in _host.cpu_flags(),
-            "memory": _host.memory(),
-            "pci_nvidia_cards": pci_nvidia_cards(),
-            "disks": {path: _host.disk(path) for path in wanted["disks"]},
-            "paths": {path: _host.path_state(path) for path in wanted["paths"]},
-            "environments": _host.environment_markers(wanted["environments"]),
-            "models": models,
-            "commands": {name: module.get_bin_path(name) or "" for name in wanted["commands"]},
-            "libraries": {name: _host.library_loads(name) for name in wanted["libraries"]},
-            "listeners": _host.listeners(),
-            "addresses": _host.addresses(),
-            "vllm_pids": _host.unit_pids("vllm@"),
-            "systemd": _host.systemd(module.run_command),
-            "nginx": _host.nginx(module.run_command, module.get_bin_path("nginx")),
-            "plan": _host.kept(wanted["plan_path"]),
-            "measured": _host.kept(os.path.join(os.path.dirname(wanted["plan_path"]), "measured.json")),
-        }
-    )
+    asked: dict = {}
+    missing = False  # the action plugin lends it then, and asks again
+    if wanted["cards"]:
+        asked["cards"], missing = read_cards(module)
+    if wanted["model"]:
+        asked["model"] = read_the_model(module)
+    host = {
+        **asked,
+        "os": _host.operating_system(),
+        "uid": os.geteuid(),
+        "user": pwd.getpwuid(os.geteuid()).pw_name,
+        "python": {
+            "version": platform.python_version(),
+            "headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
+            "venv": importlib.util.find_spec("ensurepip") is not None,
+        },
+        "cpus": _host.physical_cores(),
+        "avx512_bf16": "avx512_bf16" in _host.cpu_flags(),
+        "memory": _host.memory(),
+        "pci_nvidia_cards": pci_nvidia_cards(),
+        "disks": {path: _host.disk(path) for path in wanted["disks"]},
+        "paths": {path: _host.path_state(path) for path in wanted["paths"]},
+        "environments": _host.environment_markers(wanted["environments"]),
+        "models": models,
+        "commands": {name: module.get_bin_path(name) or "" for name in wanted["commands"]},
+        "libraries": {name: _host.library_loads(name) for name in wanted["libraries"]},
+        "listeners": _host.listeners(),
+        "addresses": _host.addresses(),
+        "vllm_pids": _host.unit_pids("vllm@"),
+        "systemd": _host.systemd(module.run_command),
+        "nginx": _host.nginx(module.run_command, module.get_bin_path("nginx")),
+        "plan": _host.kept(wanted["plan_path"]),
+        "measured": _host.kept(os.path.join(os.path.dirname(wanted["plan_path"]), "measured.json")),
+    }
+    result: dict = {"pynvml_missing": True} if missing else {}
+    module.exit_json(changed=False, host=host, **result)
 
 
 if __name__ == "__main__":

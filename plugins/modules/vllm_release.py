@@ -12,7 +12,9 @@ version_added: 0.1.0
 author: gpuserve contributors (@gpuserve)
 description:
   - A release is a directory below C(/etc/gpuserve/releases) with the plan, the unit, and the arguments and environment
-    of each instance, named after its contents. M(gpuserve.inference.host_files) writes it.
+    of each instance, named after its contents. The options that this module shares with
+    M(gpuserve.inference.host_files) write it, and whatever else belongs to it, before O(state=compared) compares.
+    With another O(state) they have no effect.
   - This module tells what leads to a release, starts one at once where that is the way, and keeps in mind which
     release was good last. M(gpuserve.inference.vllm_roll) replaces instances one by one.
   - Whether an instance runs as wanted is read from the environment of its process, so a run that was interrupted
@@ -22,13 +24,14 @@ seealso:
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.files
+  - gpuserve.inference._hold.files
 options:
   release:
     description:
       - Name of the release, twelve hexadecimal digits.
       - V(previous) is the last good one where some instance has left it, else the one that was good before it.
       - V(held) is the one that O(state=held) keeps.
-      - Needed with every O(state) but V(held) and V(unheld).
+      - Needed with every O(state) but V(held) and V(unheld), and with V(compared) where O(plan) is not given.
     type: str
   state:
     description:
@@ -58,9 +61,30 @@ options:
     description: Whether all instances shall be restarted though they run as wanted, with O(restart=rolling).
     type: bool
     default: false
+  plan:
+    description:
+      - A plan that M(gpuserve.inference.topology_plan) made. Its release is written, and then compared.
+      - Needs O(command), O(model_path) and O(unit) too.
+    type: dict
+  command:
+    description: The words that start C(vllm).
+    type: list
+    elements: str
+  model_path:
+    description: What C(vllm serve) is to load.
+    type: str
+  unit:
+    description: Text of the unit C(vllm@.service).
+    type: str
+  environment:
+    description:
+      - Variables laid over those of the plan, as JSON. They are in no log and no diff.
+      - As one text, because of a hidden dictionary Ansible hides each value wherever it appears, and one may be V(1).
+    type: str
+    default: '{}'
   instances:
     description:
-      - The instances of the release, as the filter P(gpuserve.inference.instance_files#filter) returns them.
+      - The instances of the release, as RV(instances) returns them.
       - Only needed in check mode, where the release may not have been written.
     type: list
     elements: dict
@@ -108,6 +132,14 @@ EXAMPLES = r"""
     release: 0f3c55d0a1b2
   register: step
 
+- name: Write what a plan comes to, and see what leads to it
+  gpuserve.inference.vllm_release:
+    plan: "{{ vllm_plan }}"
+    command: [/opt/vllm/bin/vllm]
+    model_path: /srv/models/Llama-3.1-8B-Instruct
+    unit: "{{ lookup('ansible.builtin.template', 'vllm@.service.j2') }}"
+    daemon_reload: true
+
 - name: Start it at once
   gpuserve.inference.vllm_release:
     release: 0f3c55d0a1b2
@@ -116,6 +148,25 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+files:
+  description: What was done, or would be, to each path that was not as wanted.
+  returned: with O(state=compared)
+  type: list
+  elements: dict
+retired:
+  description: Those of O(retired) that were stopped and disabled.
+  returned: with O(state=compared)
+  type: list
+  elements: str
+timers:
+  description: What was done to each of O(timers) that was not as wanted, V(start) or V(restart).
+  returned: with O(state=compared)
+  type: dict
+instances:
+  description: The instances of the release, each with V(name), V(digest), V(gpus), V(host) and V(port).
+  returned: with O(plan)
+  type: list
+  elements: dict
 release:
   description: The release that was meant. Empty with O(state=held) and O(state=unheld) where there is none.
   returned: success
@@ -161,12 +212,13 @@ removed:
 """
 
 import glob
+import json
 import os
 import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _release_apply
+from ansible_collections.gpuserve.inference.plugins.module_utils import _hold, _instances, _release_apply
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._host import MARKER
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
@@ -187,6 +239,20 @@ def the_release(store: ReleaseStore, params: dict, check: bool) -> Release:
     return store.load(name)
 
 
+def take_plan(params: dict) -> None:
+    """The plan's release among the files to hold, as if it had been given there."""
+    try:
+        environment = json.loads(params["environment"])
+    except ValueError as exc:
+        raise InputError("environment is no JSON; give it as vllm_environment | to_json") from exc
+    made = _instances.instance_files(
+        params["plan"], params["command"], params["model_path"], environment, params["unit"]
+    )
+    params["release"], params["instances"] = made["release"], made["instances"]
+    params["files"] = made["files"] + params["files"]
+    params["secrets"] = {**params["secrets"], **made["secrets"]}
+
+
 def removable(patterns: list) -> list:
     """Finished environments and downloads of this collection; nothing that somebody else put there."""
     found = sorted({path for pattern in patterns for path in glob.glob(pattern) if not os.path.islink(path)})
@@ -194,18 +260,29 @@ def removable(patterns: list) -> list:
 
 
 def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
-    params, check = module.params, module.check_mode
+    # a copy: what is added here must not be told as if it had been given
+    params, check = dict(module.params), module.check_mode
     if params["state"] in ("held", "unheld"):
         before = store.held()
         changed = store.hold(check) if params["state"] == "held" else store.unhold(check)
         return {"changed": changed, "release": before or store.held(), "good": store.good()}
+    result: dict = {"changed": False}
+    if params["state"] == "compared":
+        if params["plan"]:
+            take_plan(params)
+        held_files = _hold.hold(module.run_command, params, check)
+        result.update(changed=held_files.changed, **held_files.to_dict())
+        if module._diff:
+            result["diff"] = _hold.diff(held_files.changes)
+        if params["plan"]:
+            result["instances"] = params["instances"]
     release = the_release(store, params, check)
-    result: dict = {"changed": False, "release": release.id, "targets": list(release.targets)}
+    result.update(release=release.id, targets=list(release.targets))
     if params["state"] == "compared":
         step = _release_apply.compare(
             store, release, look_at(module.run_command), params["restart"], check, params["force"]
         )
-        result.update(changed=step.changed, mode=step.mode, why=step.why, roll=step.roll)
+        result.update(changed=result["changed"] or step.changed, mode=step.mode, why=step.why, roll=step.roll)
     elif params["state"] == "started":
         units = _release_apply.start_at_once(store, release, look_at(module.run_command), check)
         result.update(
@@ -258,10 +335,21 @@ def main() -> None:
                 },
             },
             "prune": {"type": "list", "elements": "path", "default": []},
+            "plan": {"type": "dict"},
+            "command": {"type": "list", "elements": "str"},
+            "model_path": {"type": "str"},
+            "unit": {"type": "str"},
+            "environment": {"type": "str", "default": "{}", "no_log": True},
+            **_hold.FILES_SPEC,
         },
-        required_if=[("state", state, ("release",)) for state in ("found", "compared", "started", "good")],
+        required_by={"plan": ("command", "model_path", "unit")},
+        required_if=[
+            *[("state", state, ("release",)) for state in ("found", "started", "good")],
+            ("state", "compared", ("release", "plan"), True),
+        ],
         supports_check_mode=True,
     )
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     store = ReleaseStore()
     try:
         if module.check_mode:

@@ -13,6 +13,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+NONE_TO_LEND = (
+    "the host has NVML but no pynvml, and the controller's Python has none to lend: "
+    "pip install nvidia-ml-py on the controller"
+)
+
 
 def controllers_pynvml() -> str | None:
     """The path of the controller's pynvml.py; nvidia-ml-py is that one file, an old "pynvml" is a folder."""
@@ -29,6 +34,9 @@ class LendPynvml(ActionBase):
 
     MODULE: str
 
+    def _none_to_lend(self, result: dict[str, Any], text: str) -> None:
+        result["msg"] = text
+
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
@@ -38,10 +46,7 @@ class LendPynvml(ActionBase):
 
         source = controllers_pynvml()
         if source is None:
-            result["msg"] = (
-                "the host has NVML but no pynvml, and the controller's Python has none to lend: "
-                "pip install nvidia-ml-py on the controller"
-            )
+            self._none_to_lend(result, NONE_TO_LEND)
             return result
         # The connection's own temporary directory: whoever runs the task removes it afterwards.
         if not self._connection._shell.tmpdir:

@@ -68,8 +68,8 @@ def test_every_playbook_is_tried() -> None:
 @pytest.mark.parametrize("playbook", sorted(PLAYBOOKS))
 def test_every_playbook_looks_at_the_settings_first(playbook: str) -> None:
     first = tasks_of(f"{playbook}.yml")[0]
-    while "ansible.builtin.include_tasks" in first:
-        first = tasks_of(first["ansible.builtin.include_tasks"])[0]
+    while "ansible.builtin.import_tasks" in first:
+        first = tasks_of(first["ansible.builtin.import_tasks"])[0]
     assert "gpuserve.inference.settings_check" in first
 
 

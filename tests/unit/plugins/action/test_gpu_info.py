@@ -100,6 +100,34 @@ def test_gpu_health_borrows_it_too(host: Host) -> None:
     assert host.left_behind() == []
 
 
+def look(host: Host, source: Optional[str], **environment: str) -> dict[str, Any]:
+    """host_info, asked for the cards and for a model."""
+    options = {"cards": True, "pynvml_path": [], "model": {"path": str(host.folder / "no-such-model")}}
+    ok, result = host.run("host_info", source, "-a", json.dumps(options), **environment)
+    assert ok, result
+    found: dict[str, Any] = result["host"]
+    assert "no such directory" in found["model"]["error"]  # told beside the cards, whatever they say
+    return found
+
+
+def test_host_info_reads_the_cards_as_gpu_info_does(host: Host) -> None:
+    cards = look(host, "h200x2")["cards"]
+    assert cards.pop("error") == ""
+    ok, alone = host.gpu_info("h200x2")
+    assert ok
+    assert cards == {key: alone[key] for key in cards}
+    assert len(cards["gpus"]) == 2
+    assert host.left_behind() == []
+
+
+def test_host_info_tells_of_cards_that_cannot_be_read(host: Host) -> None:
+    none = look(host, "h200x2", PYTHONPATH=no_pynvml(host.folder))
+    assert none["cards"]["error"].endswith("pip install nvidia-ml-py on the controller")
+    broken = look(host, "driver_mismatch")
+    assert broken["cards"]["error"].startswith("NVIDIA driver and library versions differ (kernel ")
+    assert broken["cards"]["gpus"] == []
+
+
 def test_over_ssh(host: Host) -> None:
     """The ssh connection plugin with its own ways of transfer; in place of ssh, a script that stays on this machine."""
     ssh = host.folder / "ssh"

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _host_programs
@@ -27,6 +29,17 @@ def late():
     from {package}._d import other
 """
     assert imported(text) == {"_a", "_b", "_c", "_d"}
+
+
+def test_the_pattern_finds_what_python_finds():
+    """imported() reads the text by a pattern, which is quick; Python's own parser is the judge of it."""
+    package = _host_programs.PACKAGE
+    for path in Path(_host_programs.__file__).parent.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ImportFrom) and n.module]
+        whole = {alias.name for node in nodes if node.module == package for alias in node.names}
+        parts = {n.module[len(package) + 1 :] for n in nodes if n.module.startswith(f"{package}.")}
+        assert imported(text) == whole | parts, path.name
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 
 import pytest
@@ -17,7 +18,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._roll import Ha
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.modules import vllm_release, vllm_roll
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.engine_fakes import Clock
-from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.release_host import Host
+from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.release_host import Host, plan
 from ansible_collections.gpuserve.inference.tests.unit.plugins.modules.engine_module import call
 
 
@@ -102,6 +103,35 @@ def test_check_mode_needs_no_files(host):
     out = roll(host, "gpu0", "0123456789ab", True, digest="new", port=8001)
     assert out["changed"] and out["stages"][0]["stage"] == "read_ahead"
     assert host.orders == before
+
+
+def test_a_plan_is_written_and_compared_in_one_call(host):
+    given = {"plan": plan(), "command": ["/e/bin/vllm"], "model_path": "/m", "unit": "[Unit]\n"}
+    secret = {"environment": json.dumps({"TOKEN": "nobody-may-see"}), "_ansible_diff": True}
+    plain = call(vllm_release, given, True)
+    assert plain["release"] == host.write().id  # the same files, so the same name
+    assert [row["name"] for row in plain["instances"]] == ["gpu0", "gpu1"]
+    assert plain["mode"] == "at_once" and plain["changed"]
+    assert {row["action"] for row in plain["files"]} == {"create"}
+    hidden = call(vllm_release, {**given, **secret}, True)
+    assert hidden["release"] != plain["release"]
+    assert "nobody-may-see" not in json.dumps(hidden) and "(hidden)" in json.dumps(hidden["diff"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "state is compared but any of the following are missing: release, plan"),
+        ({"plan": {"instances": []}}, "missing parameter(s) required by 'plan': command, model_path, unit"),
+        (
+            {"plan": plan(), "command": ["v"], "model_path": "/m", "unit": "u", "environment": "A=1"},
+            "environment is no JSON",
+        ),
+    ],
+)
+def test_what_a_plan_needs(host, options, words):
+    said = call(vllm_release, options, True)
+    assert said["failed"] and words in said["msg"]
 
 
 def test_a_release_that_fails(host):
