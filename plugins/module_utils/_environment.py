@@ -58,6 +58,10 @@ class EnvironmentRequest:
     def lock_sha256(self) -> str:
         return hashlib.sha256(self.lock.encode()).hexdigest()
 
+    @property
+    def packages(self) -> int:
+        return sum("==" in line and not line.startswith(("#", " ")) for line in self.lock.splitlines())
+
 
 def pip_sources(run: Run, python: str) -> Sources:
     """The sources that the host's pip is configured with; uv does not read pip's files."""

@@ -88,6 +88,10 @@ options:
   log:
     description: File that the installer writes its progress to.
     type: path
+  progress:
+    description:
+      - File that says in one line how far it is, while it runs. The action plugin of the same name sets and reads it.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -105,8 +109,9 @@ lock_sha256:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _environment
+from ansible_collections.gpuserve.inference.plugins.module_utils import _environment, _install_progress
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Beat
 
 
 def main() -> None:
@@ -136,6 +141,7 @@ def main() -> None:
             "min_free_bytes": {"type": "int", "default": 0},
             "link": {"type": "path"},
             "log": {"type": "path"},
+            "progress": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -159,8 +165,10 @@ def main() -> None:
         link=params["link"] or "",
         log=params["log"] or "",
     )
+    look = _install_progress.InstallLook(request.path, request.log, request.packages)
     try:
-        changed = _environment.build(request, module.run_command, check=module.check_mode)
+        with Beat(params["progress"] or "", look):
+            changed = _environment.build(request, module.run_command, check=module.check_mode)
     except GpuserveError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=changed, lock_sha256=request.lock_sha256)
