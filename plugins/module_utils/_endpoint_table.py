@@ -14,6 +14,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._columns import
 HEAD = ("replica", "unit", "cards", "KV tokens", "planned", "run", "wait", "rotation", "health", "answer")
 _NUMBERS = (3, 4, 5, 6)
 _WORST = ("fail", "unknown", "warn", "ok")
+_YOUNG = 900.0  # seconds in which a silent engine may still be loading
 _DRIFT = 5.0  # percent that the KV cache may differ from the plan before it is worth a word
 Row = Mapping[str, Any]
 
@@ -150,7 +151,12 @@ def _of_replica(replica: Row, outcome: Optional[Row]) -> list[tuple[int, str, st
         then = "gpu_health tells more, the guide Never down what each verdict means"
         found.append((rank, f"{name}: card {card.get('index')} {card['verdict']}s: {reasons}", then))
     if outcome is not None and not outcome.get("ready"):
-        then = str(outcome.get("advice") or f"read journalctl -u {unit} -n 100 on the host, mend it, run site again")
+        young = (replica.get("seconds") or _YOUNG) < _YOUNG and outcome.get("stage") == "health"
+        then = f"it was started {since(replica.get('seconds'))} ago: look again later, or follow journalctl -fu {unit}"
+        if not young:
+            then = str(
+                outcome.get("advice") or f"read journalctl -u {unit} -n 100 on the host, mend it, run site again"
+            )
         found.append((2, f"{name}: {outcome.get('error') or 'no answer'}", then))
     elif outcome is None and state != "running":
         then = f"read journalctl -u {unit} -n 100 on the host, mend it, run site again"

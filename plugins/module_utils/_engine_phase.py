@@ -32,17 +32,18 @@ _PHASES = (
 
 
 def phase(text: str) -> str:
-    """The phase that the last telling line of a journal belongs to; its very last line where none does."""
+    """The phase that the last telling line of a journal belongs to; empty where none of its lines tells."""
     for line in reversed(text.splitlines()):
         for regex, words in _PHASES:
             found = regex.search(line)
             if found:
                 return words.format(*found.groups())
-    return _engine_log.last_line(text)[:80] or "starting, it has said nothing yet"
+    return "" if _engine_log.last_line(text) else "starting, it has said nothing yet"
 
 
 _BEGIN = "Started "  # systemd's own word
 _END = "Application startup complete"
+_STAMP = re.compile(r"\d+\.\d+ ")
 
 
 def last_start(run: Run, unit: str) -> Optional[float]:
@@ -58,14 +59,12 @@ def last_start(run: Run, unit: str) -> Optional[float]:
 def took(text: str) -> Optional[float]:
     """From lines that begin with a time: the last beginning that was followed by an end."""
     found, begin = None, None
-    for line in text.splitlines():
-        stamp = re.match(r"(\d+\.\d+) ", line)
-        if not stamp:
-            continue
+    # journalctl turns the order round where it filters
+    for at, line in sorted((float(line.split(" ")[0]), line) for line in text.splitlines() if _STAMP.match(line)):
         if f"systemd[1]: {_BEGIN}" in line:
-            begin = float(stamp.group(1))
+            begin = at
         elif _END in line and begin is not None:
-            found, begin = float(stamp.group(1)) - begin, None
+            found, begin = at - begin, None
     return found
 
 
@@ -79,4 +78,4 @@ def told(phases: Sequence[tuple[str, str]]) -> str:
 
 def look(run: Run, unit: str, invocation: str) -> str:
     """Empty where there is no unit whose journal could be read."""
-    return phase(_engine_unit.journal(run, unit, invocation, lines=60)) if unit and invocation else ""
+    return phase(_engine_unit.journal(run, unit, invocation, lines=60, strict=True)) if unit and invocation else ""

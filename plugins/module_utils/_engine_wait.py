@@ -190,7 +190,8 @@ class _Watch:
     def _judge(self, what: str, state: _engine_unit.UnitState, invocation: str) -> bool:
         """Put the root cause into the outcome; whether another start cannot help."""
         if state.load != "loaded" or (state.active == "inactive" and state.result == "success"):
-            cause = _engine_log.RootCause("not_started", what, "start it, or ask 'systemctl status'")
+            advice = f"'systemctl start {self.target.unit}' or the playbook site starts it"
+            cause = _engine_log.RootCause("not_started", what, advice)
         else:
             text = _engine_unit.journal(self._host.run, self.target.unit, invocation)
             cause = _engine_log.root_cause(text, state.result, state.status, state.killed)
@@ -303,6 +304,8 @@ class _Watch:
 
     def phase(self) -> str:
         """Which part of its start it is in, for people; a crash that it is started again after, too."""
+        if self.target.gateway:
+            return self.outcome.error
         if self.outcome.stage in ("model", "completion"):
             return "answering its first request"
         if self._crash and self.outcome.stage == "unit":

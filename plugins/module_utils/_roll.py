@@ -129,6 +129,7 @@ class Roll:
             return self.out
         self._alone()
         if force or not self._is_new():
+            self._hands.doing(f"{self._name}: looking whether the others serve")
             self._others_serve()
             self._read_ahead()
             self._stage("take_out", self._take_out)

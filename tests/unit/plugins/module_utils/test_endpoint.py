@@ -180,6 +180,12 @@ MARK = {"by": "operator", "reason": "playbook drain"}
             "Next: read journalctl -u vllm@gpu1.service -n 100 on the host, mend it, run site again",
         ),
         (
+            {"seconds": 130.0},
+            [outcome("gpu0"), outcome("gpu1", False, error="Connection refused"), outcome("gateway")],
+            "DEGRADED: 1 of 2 replicas serve, the gateway answers. "
+            "Next: it was started 2 min ago: look again later, or follow journalctl -fu vllm@gpu1.service",
+        ),
+        (
             {"marks": [MARK]},
             BOTH,
             "DEGRADED: 1 of 2 replicas serve, the gateway answers. Next: gpuserve.inference.drain "

@@ -165,7 +165,7 @@ SHARD = "\rLoading safetensors checkpoint shards:  50% Completed | 2/4 [00:02<00
         (STARTING + "Capturing CUDA graphs (decode, FULL):  14%|#   | 5/35", "capturing CUDA graphs"),
         (STARTING + "INFO:     Application startup complete.\n", "answering its first request"),
         (STARTING + PREFIX + "Using max model len 4096", "loading weights"),  # the last telling line, not the last
-        ("something new\n", "something new"),
+        ("something new\n", ""),
     ],
 )
 def test_phase_of_a_start(journal, phase):
@@ -192,6 +192,7 @@ BEGIN, END = (
         (f"100.5 {BEGIN}\n190.0 {END}\n300.0 {BEGIN}\n", 89.5),  # the start that is under way
         (f"100.0 {BEGIN}\n150.0 {BEGIN}\n190.0 {END}\n", 40.0),  # one that crashed before
         (f"190.0 {END}\n", None),
+        (f"300.0 {BEGIN}\n190.0 {END}\n100.0 {BEGIN}\n", 90.0),  # as journalctl orders it
     ],
 )
 def test_how_long_the_last_start_took(text, seconds):
