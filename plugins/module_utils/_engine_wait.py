@@ -214,6 +214,8 @@ class _Watch:
             text = _engine_unit.journal(self._host.run, self.target.unit, self._invocation, lines=50)
             last = _engine_log.last_line(text)
             out.error += f"; last line of its journal: {last}" if last else ""
+        if self.target.unit and not out.advice:
+            out.advice = f"'journalctl -u {self.target.unit}' tells more; a larger vllm_start_timeout waits longer"
 
     # ---- HTTP
 
