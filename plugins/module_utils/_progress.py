@@ -21,6 +21,7 @@ Look = Callable[[], str]
 Follow = Callable[[Look], None]
 
 EVERY = 2.0  # seconds between two writes
+ENOUGH = 10e6  # bytes that have to be moved before a pace is worth telling: small files come first
 WINDOW = 30.0  # seconds that the pace is measured over: a download changes its pace
 
 
@@ -44,10 +45,11 @@ class Pace:
         while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW:
             self._seen.popleft()
         then, before = self._seen[0]
-        rate = (done - before) / (now - then) if now > then else 0.0
+        moved = done - before
+        rate = moved / (now - then) if now > then else 0.0
         done = min(done, self.total)
         parts = [f"{_size(done, self.total)} ({100 * done // self.total if self.total else 100} %)"]
-        if rate > 0:
+        if rate > 0 and moved >= min(ENOUGH, self.total / 200):
             parts.append(f"{rate / 1e6:,.0f} MB/s" if rate >= 1e6 else f"{rate / 1e3:,.0f} kB/s")
             if done < self.total:
                 parts.append(f"about {clock_text((self.total - done) / rate)} left")

@@ -50,6 +50,14 @@ def test_what_is_there_already_is_no_pace():
     assert pace.text(1_050_000) == "1.1 of 2.0 MB (52 %), 5 kB/s, about 3:10 left"
 
 
+def test_small_files_at_the_beginning_are_no_pace():
+    clock = Clock()
+    pace = _progress.Pace(60_000_000, clock)
+    pace.text(0)
+    clock.now += 10
+    assert pace.text(20_000) == "0.0 of 60.0 MB (0 %)"
+
+
 def test_nothing_to_do_is_no_division():
     assert _progress.Pace(0, Clock()).text(0) == "0.0 of 0.0 MB (100 %)"
 
