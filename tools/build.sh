@@ -21,7 +21,7 @@ contents() { # what a user needs, and nothing of the workshop
     bad=$(grep -E '(^|/)(\.(git|venv|cache|ansible|ci|mypy_cache|ruff_cache|pytest_cache)[^/]*/?|__pycache__|build/|tests/output|tools/|molecule/|benchmarks/)|\.pyc$|\.tar\.gz$' <<<"$list" || true)
     [ -z "$bad" ] || { echo "does not belong in the archive:"; echo "$bad"; return 1; }
     for must in README.md LICENSE LICENSES/GPL-3.0-or-later.txt MANIFEST.json meta/runtime.yml meta/execution-environment.yml \
-        requirements.txt plugins/modules/topology_plan.py roles/vllm/meta/argument_specs.yml playbooks/site.yml; do
+        requirements.txt bindep.txt plugins/modules/topology_plan.py roles/vllm/meta/argument_specs.yml playbooks/site.yml; do
         grep -qxF "$must" <<<"$list" || missing+=" $must"
     done
     [ -z "$missing" ] || { echo "missing in the archive:$missing"; return 1; }
@@ -44,6 +44,18 @@ playbooks_parse() {
 module_runs() { # the planner's own small example, answered by the installed copy
     cd "$work" && ansible localhost -m gpuserve.inference.gpu_info | grep -E 'SUCCESS|libnvidia-ml|driver'
 }
+execution_environment() { # ansible-builder takes the definition of the guide, and finds what the collection needs
+    local found line
+    cd "$work"
+    awk '/^    version: 3$/ { on = 1 } on && /^[^ ]/ { exit } on { print substr($0, 5) }' \
+        "$ROOT/docs/docsite/rst/guide_automation.rst" >definition.yml
+    ansible-builder create --file definition.yml --context "$work/context"
+    grep -q 'gpuserve.inference' "$work/context/_build/requirements.yml" || return 1
+    found=$(ansible-builder introspect --sanitize "$work/installed")
+    while read -r line; do
+        grep -qF -- "$line" <<<"$found" || { echo "ansible-builder does not find: $line"; echo "$found"; return 1; }
+    done < <(grep -hv '^#' "$ROOT/requirements.txt" "$ROOT/bindep.txt")
+}
 importer() { # what Galaxy and Automation Hub check on upload
     local log
     cp "$(archive)" "$work/"
@@ -58,6 +70,7 @@ check "archive" contents
 check "galaxy-importer" importer
 check "install" install_it
 check "ansible-doc" plugins_listed
+check "ansible-builder" execution_environment
 check "module" module_runs
 check "playbooks by name" playbooks_parse
 [ ${#FAILED[@]} -gt 0 ] || echo "  $(archive) ($(stat -c %s "$(archive)") bytes)"

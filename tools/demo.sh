@@ -9,7 +9,6 @@ NAME=demo
 MACHINE=$ROOT/tests/machines/machine
 export GPUSERVE_CACHE=${GPUSERVE_CACHE:-$ROOT/.cache}
 KEEP=$GPUSERVE_CACHE/demo
-WATCHER=
 
 [ "$(id -u)" = 0 ] || { echo "demo: it boots a machine, which needs root: sudo make $([ "${1:-}" = clean ] && echo demo-clean || echo demo)"; exit 1; }
 
@@ -24,28 +23,6 @@ if [ "${1:-}" = clean ]; then
 fi
 
 step() { printf '\n\033[1m== %3d s  %s\033[0m\n' "$SECONDS" "$*"; }
-
-end_watcher() {
-    [ -z "$WATCHER" ] || { kill "$WATCHER" && wait "$WATCHER"; } 2>/dev/null || true
-    WATCHER=
-}
-trap end_watcher EXIT
-
-# Every few seconds: the last thing that the installer or the first engine said.
-watch_machine() {
-    local said='' line
-    while sleep 5; do
-        # shellcheck disable=SC2016 # it is the machine that expands this
-        line=$("$MACHINE" ssh "$NAME" 'if systemctl -q is-active vllm@gpu0; then
-                journalctl -u vllm@gpu0 -o cat -n 40 | grep -E "INFO .*\] " | tail -n 1 |
-                    sed -E "s|^[^]]*\] |engine: |"
-            elif [ -e /var/log/gpuserve/install.log ]; then
-                du -sm /opt/gpuserve/engines 2>/dev/null | awk "{print \"engine environment: \" \$1 \" MB\"}"
-            fi' 2>/dev/null </dev/null || true)
-        [ -z "$line" ] || [ "$line" = "$said" ] || printf '           %3d s  %.100s\n' "$SECONDS" "$line"
-        said=$line
-    done
-}
 
 free_port() { # FROM COUNT: the first of COUNT free neighbouring ports
     local port=$1 n
@@ -88,10 +65,7 @@ step "the plan, nothing is changed yet: ansible-playbook gpuserve.inference.plan
 play gpuserve.inference.plan
 
 step "the same for real: ansible-playbook gpuserve.inference.site"
-watch_machine &
-WATCHER=$!
 play gpuserve.inference.site
-end_watcher
 
 step "a question through the gateway, with the key that the machine made for itself"
 key() { "$MACHINE" ssh "$NAME" "awk '\$1 == \"default\" {print \$2}' /etc/gpuserve/gateway/clients" </dev/null; }

@@ -231,6 +231,7 @@ SETTINGS: list[Row] = [
     ({"gpu_host_environments": {"a": 1}}, rf'gpu_host_environments is \{{"a": 1\}}; {LIST} of'),
     ({"gpu_host_models": "/srv/models"}, rf'gpu_host_models is "/srv/models"; {LIST} of'),
     # --- the playbooks
+    ({"gpuserve_progress": "some"}, rf'gpuserve_progress is "some"; {TRUE_OR_FALSE}'),
     ({"gpuserve_serial": "half"}, r'gpuserve_serial is "half"; give a number of hosts, a part such as'),
     ({"gpuserve_serial": [1, "200%"]}, r"gpuserve_serial is .*; give a number of hosts, a part such as"),
     ({"gpuserve_serial": 0}, r"gpuserve_serial is 0; give a number of hosts"),

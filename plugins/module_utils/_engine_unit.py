@@ -73,12 +73,19 @@ def unit_state(run: _host.Run, unit: str) -> Optional[UnitState]:
     )
 
 
-def journal(run: _host.Run, unit: str, invocation: str = "", grep: str = "", lines: int = 400) -> str:
-    """Last lines of one invocation of a unit (of the unit where that says nothing); empty where it cannot be read."""
+def journal(
+    run: _host.Run, unit: str, invocation: str = "", grep: str = "", lines: int = 400, strict: bool = False
+) -> str:
+    """Last lines of one invocation of a unit; empty where it cannot be read.
+
+    Where the invocation says nothing those of the unit, except with ``grep`` or ``strict``.
+    """
     base = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", f"--unit={unit}"]
     if grep:
         base.append(f"--grep={grep}")
-    tries = ([[*base, f"_SYSTEMD_INVOCATION_ID={invocation}"]] if invocation else []) + ([] if grep else [base])
+    tries = ([[*base, f"_SYSTEMD_INVOCATION_ID={invocation}"]] if invocation else []) + (
+        [] if grep or strict else [base]
+    )
     for words in tries:
         try:
             code, out, _err = run(words)

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_keys, _engine_log, _engine_unit, _host
+from ansible_collections.gpuserve.inference.plugins.module_utils import (
+    _engine_keys,
+    _engine_log,
+    _engine_phase,
+    _engine_unit,
+    _host,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import (
     EngineClient,
     NoAnswer,
@@ -22,6 +28,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http im
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_metrics import KvCache
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError, InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import clock_text
 
 STAGES = ("unit", "health", "model", "completion", "ready")
 
@@ -183,7 +190,8 @@ class _Watch:
     def _judge(self, what: str, state: _engine_unit.UnitState, invocation: str) -> bool:
         """Put the root cause into the outcome; whether another start cannot help."""
         if state.load != "loaded" or (state.active == "inactive" and state.result == "success"):
-            cause = _engine_log.RootCause("not_started", what, "start it, or ask 'systemctl status'")
+            advice = f"'systemctl start {self.target.unit}' or the playbook site starts it"
+            cause = _engine_log.RootCause("not_started", what, advice)
         else:
             text = _engine_unit.journal(self._host.run, self.target.unit, invocation)
             cause = _engine_log.root_cause(text, state.result, state.status, state.killed)
@@ -206,6 +214,8 @@ class _Watch:
             text = _engine_unit.journal(self._host.run, self.target.unit, self._invocation, lines=50)
             last = _engine_log.last_line(text)
             out.error += f"; last line of its journal: {last}" if last else ""
+        if self.target.unit and not out.advice:
+            out.advice = f"'journalctl -u {self.target.unit}' tells more; a larger vllm_start_timeout waits longer"
 
     # ---- HTTP
 
@@ -294,6 +304,16 @@ class _Watch:
         except EngineError:
             return KvCache()
 
+    def phase(self) -> str:
+        """Which part of its start it is in, for people; a crash that it is started again after, too."""
+        if self.target.gateway:
+            return self.outcome.error
+        if self.outcome.stage in ("model", "completion"):
+            return "answering its first request"
+        if self._crash and self.outcome.stage == "unit":
+            return self._crash
+        return _engine_phase.look(self._host.run, self.target.unit, self._invocation) or self.outcome.error
+
     def compare(self) -> None:
         """The engine's own figures beside the plan's; from the journal where the metrics lack them."""
         figures = self._figures
@@ -335,11 +355,17 @@ def wait_ready(
     prompt: str = "Hello",
     once: bool = False,
     progress: Callable[[str], None] = lambda line: None,
+    phases: Optional[Callable[[str], None]] = None,
 ) -> list[Outcome]:
-    """One outcome a target, in their order. Ends when each is ready or hopeless, at the deadline, or after one look."""
+    """One outcome a target, in their order. Ends when each is ready or hopeless, at the deadline, or after one look.
+
+    ``progress`` is told now and then, for a log; ``phases`` after each look what each is doing, for people.
+    """
     watches = [_Watch(target, host, api_key, prompt, patience) for target in targets]
     began = clock()
     told, pause = began, patience.sleep
+    limit = f"; given up at {clock_text(patience.timeout)}"
+    last: Optional[str] = None
     while True:
         pending = [w for w in watches if not w.outcome.ready and not w.outcome.fatal]
         for watch in pending:
@@ -360,6 +386,10 @@ def wait_ready(
         left = began + patience.timeout - now
         if not waiting or once or left <= 0:
             break
+        if phases is not None:
+            if last is None:
+                last = _last_start(waiting[0], host)
+            phases(_engine_phase.told([(w.target.name, w.phase()) for w in waiting]) + last + limit)
         if now - told >= patience.progress:
             told = now
             progress("; ".join(f"{w.target.name}: {w.outcome.stage}, {w.outcome.error}" for w in waiting))
@@ -369,3 +399,9 @@ def wait_ready(
         for watch in waiting:
             watch.out_of_time()
     return [w.outcome for w in watches]
+
+
+def _last_start(watch: _Watch, host: Host) -> str:
+    """What to expect: how long the start before this one took."""
+    seconds = _engine_phase.last_start(host.run, watch.target.unit) if watch.target.unit else None
+    return f"; the last start took {clock_text(seconds)}" if seconds else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
@@ -57,6 +58,10 @@ class EnvironmentRequest:
     @property
     def lock_sha256(self) -> str:
         return hashlib.sha256(self.lock.encode()).hexdigest()
+
+    @property
+    def packages(self) -> int:
+        return sum("==" in line and not line.startswith(("#", " ")) for line in self.lock.splitlines())
 
 
 def pip_sources(run: Run, python: str) -> Sources:
@@ -177,6 +182,27 @@ def _alias(path: str, name: str, version: str) -> None:
                     handle.write(text)
 
 
+_ADVICE = (
+    (
+        r"hash mismatch|DO NOT MATCH THE HASHES",
+        "the file is not the locked one: look where that index or mirror has it from",
+    ),
+    (r"No space left", "free some space, or set another directory"),
+    (r"No interpreter found|Unable to create process|No such file or directory: '\S*python", "install such a Python"),
+    (
+        r"Failed to fetch|error sending request|dns error|[Cc]onnection|[Tt]imed? ?out|No matching distribution|"
+        r"not found in the (package registry|provided package locations)|No solution found|only index|unavailable",
+        "name an index or wheels that are reachable and have it (vllm_index_url and gpu_host_index_url, or find_links)",
+    ),
+)
+
+
+def _advice(text: str) -> str:
+    """What to do about a failed installation, from what the installer said."""
+    found = (advice for pattern, advice in _ADVICE if re.search(pattern, text, re.IGNORECASE))
+    return next(found, "mend that and run again")
+
+
 def _run(request: EnvironmentRequest, run: Run, command: list[str]) -> None:
     if request.log:
         os.makedirs(os.path.dirname(request.log), mode=0o755, exist_ok=True)
@@ -204,5 +230,6 @@ def _run(request: EnvironmentRequest, run: Run, command: list[str]) -> None:
     told = marked or lines[-1:] or [f"exit status {code}"]
     said = "; ".join(dict.fromkeys([told[0], told[-1]]))[:500]  # what failed, and the root of it
     raise InstallError(
-        f"building {request.path} failed: {said}" + (f" (all of it: {request.log})" if request.log else "")
+        f"building {request.path} failed: {said}; {_advice(text)}"
+        + (f" (all of it: {request.log})" if request.log else "")
     )

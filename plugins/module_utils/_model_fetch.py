@@ -34,6 +34,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest
     write_manifest,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_mirror import copy_file, find_mirrored
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Follow, Pace
 
 WANTED = (".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken")
 SKIPPED_DIRS = frozenset({"original", "onnx", "openvino", "gguf", "metal", "runs", "checkpoints"})
@@ -66,9 +67,19 @@ def read_manifest(directory: Path) -> Optional[dict[str, Any]]:
 
 
 def fetch_model(
-    model: HubModel, dest: str, *, allow_pickle: bool = False, check_mode: bool = False, workers: int = 8, log: str = ""
+    model: HubModel,
+    dest: str,
+    *,
+    allow_pickle: bool = False,
+    check_mode: bool = False,
+    workers: int = 8,
+    log: str = "",
+    follow: Follow = lambda look: None,
 ) -> Fetched:
-    """The directory under ``dest`` that holds the model at that revision, downloaded where it is not there yet."""
+    """The directory under ``dest`` that holds the model at that revision, downloaded where it is not there yet.
+
+    ``follow`` is given what tells how far the step under way is.
+    """
     have = _have(model, dest)
     if have is not None:
         return have
@@ -77,7 +88,7 @@ def fetch_model(
             f"{model.label}: not under {dest}, and offline; copy it there, or allow the network for one run"
         )
     if model.mirror:
-        return _from_mirror(model, dest, allow_pickle, check_mode, log)
+        return _from_mirror(model, dest, allow_pickle, check_mode, log, follow)
     with explained(model):
         info = api_for(model).model_info(model.repo, revision=model.revision, files_metadata=True)
     wanted = choose_files({s.rfilename: s for s in info.siblings or []}, model, allow_pickle)
@@ -98,6 +109,8 @@ def fetch_model(
         target.mkdir(parents=True, exist_ok=True)
         progress = Progress(log, size, f"{target}: compared with the hub")
         progress.say(f"{target}: downloading {len(wanted)} files, {size / 1e9:.1f} GB")
+        pace = Pace(size)
+        follow(lambda: f"downloading {model.repo}: {pace.text(_present(target))}")
         with explained(model):
             hub_module().snapshot_download(
                 model.repo,
@@ -108,6 +121,7 @@ def fetch_model(
                 endpoint=model.endpoint,
                 max_workers=workers,
             )
+        progress.followed(follow, f"comparing {model.repo} with the hub's checksums")
         with gentle_pool() as pool:
             sums = dict(zip(wanted, pool.map(lambda name: _verified(target, name, wanted[name], progress), wanted)))
         shutil.rmtree(target / ".cache", ignore_errors=True)  # the downloader's notes for resuming
@@ -125,7 +139,7 @@ def fetch_model(
     return done
 
 
-def _from_mirror(model: HubModel, dest: str, allow_pickle: bool, check_mode: bool, log: str) -> Fetched:
+def _from_mirror(model: HubModel, dest: str, allow_pickle: bool, check_mode: bool, log: str, follow: Follow) -> Fetched:
     """Copied from a directory; what an interrupted run copied already is compared and kept."""
     found = find_mirrored(str(model.mirror), model.repo, model.revision)
     wanted = choose_files(dict(found.files), model, allow_pickle)
@@ -141,7 +155,7 @@ def _from_mirror(model: HubModel, dest: str, allow_pickle: bool, check_mode: boo
         return done
     try:
         target.mkdir(parents=True, exist_ok=True)
-        progress = Progress(log, size, f"{target}: copied")
+        progress = Progress(log, size, f"{target}: copied").followed(follow, f"copying {model.repo}")
         progress.say(f"{target}: copying {len(wanted)} files from {found.directory}, {size / 1e9:.1f} GB")
         with gentle_pool() as pool:
             sums = dict(
@@ -218,7 +232,7 @@ def _check_space(target: Path, size: int, model: HubModel) -> None:
     parent = target
     while not parent.exists():
         parent = parent.parent
-    present = sum(p.stat().st_size for p in target.rglob("*") if p.is_file()) if target.exists() else 0
+    present = _present(target)
     free = shutil.disk_usage(parent).free
     needed = max(size - present, 0) + 64 * MIB
     if needed > free:
@@ -226,6 +240,18 @@ def _check_space(target: Path, size: int, model: HubModel) -> None:
             f"{model.label}: needs {needed / 1e9:.1f} GB under {target.parent}, {free / 1e9:.1f} GB are free; "
             "make room or choose another directory"
         )
+
+
+def _present(target: Path) -> int:
+    """Bytes that are there already, of files that are not complete too; space that is only reserved does not count."""
+    total = 0
+    for path in target.rglob("*") if target.exists() else ():
+        try:
+            info = path.stat()
+        except OSError:  # renamed in between
+            continue
+        total += min(info.st_size, info.st_blocks * 512) if path.is_file() else 0
+    return total
 
 
 def _verified(target: Path, name: str, sibling: Any, progress: Progress) -> str:

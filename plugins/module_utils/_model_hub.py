@@ -202,5 +202,8 @@ def _reason(exc: Exception, model: HubModel) -> Optional[str]:
         "ConnectError",
         "HTTPError",
     }:
-        return f"{where} cannot be reached or broke off; check the network and run again, or use the cache (offline)"
+        return (
+            f"{where} cannot be reached or broke off; run again (a download goes on where it stopped), check the "
+            "network and the proxy, or name a mirror or a directory of the model instead"
+        )
     return None

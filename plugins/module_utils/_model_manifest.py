@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Follow, Pace
 
 MANIFEST = ".gpuserve-model.json"  # what model_fetch writes when a download is complete
 SUMS = ("SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt")
@@ -193,6 +194,12 @@ class Progress:
             self.say(
                 f"{self.verb} {self.done / 1e9:.1f} of {self.total / 1e9:.1f} GB, {rate / 1e6:.0f} MB/s, at {name}"
             )
+
+    def followed(self, follow: Follow, doing: str) -> Progress:
+        """Itself; ``follow`` is given what tells how far it is."""
+        pace = Pace(self.total, self.clock)
+        follow(lambda: f"{doing}: {pace.text(self.done)}")
+        return self
 
     def say(self, line: str) -> None:
         if not self.log:

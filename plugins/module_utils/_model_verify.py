@@ -29,6 +29,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest
     read_sums,
     write_manifest,
 )
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Follow
 
 MODES = ("quick", "full")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -84,7 +85,13 @@ def model_reports(patterns: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def verify(
-    directory: str, mode: str = "quick", *, allow_pickle: bool = False, workers: int = WORKERS, log: str = ""
+    directory: str,
+    mode: str = "quick",
+    *,
+    allow_pickle: bool = False,
+    workers: int = WORKERS,
+    log: str = "",
+    follow: Follow = lambda look: None,
 ) -> Report:
     """The comparison, in which the content decides: of touched files with ``quick``, of all with ``full``."""
     if mode not in MODES:
@@ -103,12 +110,18 @@ def verify(
     names = report.touched
     if mode == "full":
         names = [name for name in record.files if name in tree.files and _same_size(record, tree, name)]
-    _hash_and_compare(report, path, tree, record, names, workers, log)
+    _hash_and_compare(report, path, tree, record, names, workers, log, follow)
     return report
 
 
 def take(
-    directory: str, *, force: bool = False, check_mode: bool = False, workers: int = WORKERS, log: str = ""
+    directory: str,
+    *,
+    force: bool = False,
+    check_mode: bool = False,
+    workers: int = WORKERS,
+    log: str = "",
+    follow: Follow = lambda look: None,
 ) -> tuple[bool, Report]:
     """Write down the files as they are. What an earlier record or SHA256SUMS says otherwise stops it, except that
     ``force`` replaces an earlier record. Whether anything was (or would be) written, and what was found."""
@@ -132,7 +145,7 @@ def take(
     if report.problems:
         return False, report
     names = list(report.touched if known and not force else tree.files)
-    progress = _begun(path, tree, names, log)
+    progress = _begun(path, tree, names, log, follow)
     sums = {name: entry.sha256 for name, entry in record.files.items() if known and not force}
     found = hash_files(path, names, progress, workers)
     report.hashed_bytes, report.touched = progress.done, []
@@ -237,9 +250,9 @@ def _same_time(found: int, recorded: int) -> bool:
 
 
 def _hash_and_compare(
-    report: Report, path: Path, tree: Tree, record: Record, names: list[str], workers: int, log: str
+    report: Report, path: Path, tree: Tree, record: Record, names: list[str], workers: int, log: str, follow: Follow
 ) -> None:
-    progress = _begun(path, tree, names, log)
+    progress = _begun(path, tree, names, log, follow)
     sums = hash_files(path, names, progress, workers)
     report.hashed_bytes = progress.done
     for name in sorted(names):
@@ -257,11 +270,11 @@ def _hash_and_compare(
     report.touched = []
 
 
-def _begun(path: Path, tree: Tree, names: list[str], log: str) -> Progress:
+def _begun(path: Path, tree: Tree, names: list[str], log: str, follow: Follow) -> Progress:
     progress = Progress(log, sum(tree.files[name].st_size for name in names), f"{path}: hashed")
     if names:
         progress.say(f"{path}: hashing {len(names)} files, {progress.total / 1e9:.1f} GB")
-    return progress
+    return progress.followed(follow, f"reading {path.name}")
 
 
 def _against_sums(path: Path, sums: Mapping[str, str]) -> list[str]:

@@ -40,6 +40,7 @@ class Hands:
     sleep: Callable[[float], None]
     say: Callable[[str], None] = lambda line: None
     read_ahead: Optional[Callable[[str], str]] = None  # of a model's directory; tells what it did
+    doing: Callable[[str], None] = lambda line: None  # told as a stage begins
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class Roll:
             return self.out
         self._alone()
         if force or not self._is_new():
+            self._hands.doing(f"{self._name}: looking whether the others serve")
             self._others_serve()
             self._read_ahead()
             self._stage("take_out", self._take_out)
@@ -181,6 +183,7 @@ class Roll:
         began = self._hands.clock()
         row: dict[str, Any] = {"stage": stage, "seconds": 0.0, "note": ""}
         self.out.stages.append(row)
+        self._hands.doing(f"{self._name}: {stage.replace('_', ' ')}")
         try:
             row["note"] = what() or ""
         except GpuserveError as exc:

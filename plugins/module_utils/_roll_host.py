@@ -36,7 +36,7 @@ def look_at(run: Run) -> Look:
     return Look(run, serves, Rotation(run).look().out)
 
 
-def hands_on(run: Run, say: Callable[[str], None]) -> Hands:
+def hands_on(run: Run, say: Callable[[str], None], doing: Callable[[str], None] = lambda line: None) -> Hands:
     def ready(rows: Any, timeout: float) -> list[_engine_wait.Outcome]:
         return _engine_wait.wait_ready(
             _engine_wait.targets_from(rows),
@@ -45,10 +45,11 @@ def hands_on(run: Run, say: Callable[[str], None]) -> Hands:
             time.sleep,
             _engine_wait.Patience(timeout=timeout, max_sleep=PAUSE),
             progress=say,
+            phases=doing,
         )
 
     def busy(row: Mapping[str, Any]) -> _engine_drain.Drained:
         targets = _engine_wait.targets_from([row])
         return _engine_drain.drain(targets, run, time.monotonic, time.sleep, once=True)[0]
 
-    return Hands(look_at(run), Rotation(run), ready, busy, time.monotonic, time.sleep, say, read_ahead)
+    return Hands(look_at(run), Rotation(run), ready, busy, time.monotonic, time.sleep, say, read_ahead, doing)

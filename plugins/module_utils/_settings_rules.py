@@ -83,6 +83,7 @@ CLIENTS = Rule(
 
 # variables of the playbooks themselves, which no role has
 PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
+    "gpuserve_progress": {"type": "bool"},
     "gpuserve_serial": {"type": "raw"},
     "gpuserve_max_fail_percentage": {"type": "int"},
     "gpuserve_drain": {"type": "raw"},

@@ -77,6 +77,10 @@ options:
       - File that is told when the download starts, when it is complete, and every ten seconds how much of it has been
         compared with the hub's checksums.
     type: path
+  progress:
+    description:
+      - File that says in one line how far it is, while it runs. The action plugin of the same name sets and reads it.
+    type: path
 extends_documentation_fragment:
   - gpuserve.inference._hub
   - gpuserve.inference._attributes
@@ -139,6 +143,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_fetch import fetch_model, hand_over
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_hub import HubMissing, HubModel
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Beat
 
 
 def mode_of(text: str, option: str) -> int:
@@ -175,6 +180,7 @@ def main() -> None:
             "allow_pickle": {"type": "bool", "default": False},
             "workers": {"type": "int", "default": 8},
             "log": {"type": "path"},
+            "progress": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -185,14 +191,16 @@ def main() -> None:
         if p["workers"] < 1:
             raise InputError(f"workers: {p['workers']} is too few; give 1 or more")
         hub = HubModel(p["repo"], p["revision"], None, p["token"], p["endpoint"], p["offline"], p["mirror"])
-        done = fetch_model(
-            hub,
-            p["dest"],
-            allow_pickle=p["allow_pickle"],
-            check_mode=module.check_mode,
-            workers=p["workers"],
-            log=p["log"] or "",
-        )
+        with Beat(p["progress"] or "") as beat:
+            done = fetch_model(
+                hub,
+                p["dest"],
+                allow_pickle=p["allow_pickle"],
+                check_mode=module.check_mode,
+                workers=p["workers"],
+                log=p["log"] or "",
+                follow=beat.follow,
+            )
         changed = done.changed
         if Path(done.path).is_dir():
             handed = hand_over(Path(done.path), owner, group, file_mode, directory_mode, module.check_mode)

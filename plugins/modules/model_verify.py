@@ -63,6 +63,10 @@ options:
     description:
       - File that is given a line of progress every ten seconds while files are hashed. Not written in check mode.
     type: path
+  progress:
+    description:
+      - File that says in one line how far it is, while it runs. The action plugin of the same name sets and reads it.
+    type: path
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.no_diff
@@ -125,6 +129,7 @@ directory:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_verify import take, verify
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Beat
 
 
 def main() -> None:
@@ -137,6 +142,7 @@ def main() -> None:
             "allow_pickle": {"type": "bool", "default": False},
             "workers": {"type": "int", "default": 4},
             "log": {"type": "path"},
+            "progress": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -146,12 +152,12 @@ def main() -> None:
     try:
         if p["workers"] < 1:
             raise InputError(f"workers: {p['workers']} is too few; give 1 or more")
-        if p["state"] == "taken":
-            changed, report = take(
-                p["path"], force=p["force"], check_mode=module.check_mode, workers=p["workers"], log=log
-            )
-        else:
-            report = verify(p["path"], p["mode"], allow_pickle=p["allow_pickle"], workers=p["workers"], log=log)
+        with Beat(p["progress"] or "") as beat:
+            more = {"workers": p["workers"], "log": log, "follow": beat.follow}
+            if p["state"] == "taken":
+                changed, report = take(p["path"], force=p["force"], check_mode=module.check_mode, **more)
+            else:
+                report = verify(p["path"], p["mode"], allow_pickle=p["allow_pickle"], **more)
     except GpuserveError as exc:
         module.fail_json(
             msg=str(exc),

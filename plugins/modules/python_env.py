@@ -88,6 +88,10 @@ options:
   log:
     description: File that the installer writes its progress to.
     type: path
+  progress:
+    description:
+      - File that says in one line how far it is, while it runs. The action plugin of the same name sets and reads it.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -104,9 +108,29 @@ lock_sha256:
   type: str
 """
 
+import os
+import time
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _environment
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
+from ansible_collections.gpuserve.inference.plugins.module_utils import _environment, _install_progress
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InstallError
+from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Beat
+
+LOCK = "/run/gpuserve/install.lock"
+WAIT = 1800  # seconds: an installation over a slow line
+
+
+def build(request: _environment.EnvironmentRequest, module: AnsibleModule, beat: Beat) -> bool:
+    """One at a time: a run that was ended with Ctrl-C may still be building on the host."""
+    if module.check_mode or os.geteuid() != 0 or _environment.is_current(request):
+        return _environment.build(request, module.run_command, check=module.check_mode)
+    beat.say("waiting for another installation on this host to end")
+    with held(LOCK, time.sleep, timeout=WAIT) as mine:
+        if not mine:
+            raise InstallError(f"another installation holds {LOCK} for {WAIT} s; let it end, or end its process")
+        beat.follow(_install_progress.InstallLook(request.path, request.log, request.packages))
+        return _environment.build(request, module.run_command)
 
 
 def main() -> None:
@@ -136,6 +160,7 @@ def main() -> None:
             "min_free_bytes": {"type": "int", "default": 0},
             "link": {"type": "path"},
             "log": {"type": "path"},
+            "progress": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -160,7 +185,8 @@ def main() -> None:
         log=params["log"] or "",
     )
     try:
-        changed = _environment.build(request, module.run_command, check=module.check_mode)
+        with Beat(params["progress"] or "") as beat:
+            changed = build(request, module, beat)
     except GpuserveError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=changed, lock_sha256=request.lock_sha256)

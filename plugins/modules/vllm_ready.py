@@ -127,6 +127,10 @@ options:
     description: The text of the test request.
     type: str
     default: Hello
+  progress:
+    description:
+      - File that says in one line how far it is, while it runs. The action plugin of the same name sets and reads it.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -254,6 +258,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_keys, _engine_wait
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Beat
 
 
 def main() -> None:
@@ -294,6 +299,7 @@ def main() -> None:
             "api_key": {"type": "str", "no_log": True},
             "api_key_file": {"type": "path", "no_log": False},
             "prompt": {"type": "str", "default": "Hello"},
+            "progress": {"type": "path"},
         },
         mutually_exclusive=[("api_key", "api_key_file")],
         supports_check_mode=True,
@@ -301,23 +307,25 @@ def main() -> None:
     wanted = module.params
     host = _engine_wait.Host(run=lambda words: module.run_command(words, handle_exceptions=False))
     try:
-        outcomes = _engine_wait.wait_ready(
-            _engine_wait.targets_from(wanted["instances"]),
-            host,
-            time.monotonic,
-            time.sleep,
-            _engine_wait.Patience(
-                timeout=wanted["timeout"],
-                sleep=wanted["sleep"],
-                max_sleep=wanted["max_sleep"],
-                answer=wanted["answer_timeout"],
-                restart_limit=wanted["restart_limit"],
-            ),
-            api_key=_engine_keys.first_key(wanted["api_key_file"]) if wanted["api_key_file"] else wanted["api_key"],
-            prompt=wanted["prompt"],
-            once=module.check_mode,
-            progress=module.log,
-        )
+        with Beat(wanted["progress"] or "") as beat:
+            outcomes = _engine_wait.wait_ready(
+                _engine_wait.targets_from(wanted["instances"]),
+                host,
+                time.monotonic,
+                time.sleep,
+                _engine_wait.Patience(
+                    timeout=wanted["timeout"],
+                    sleep=wanted["sleep"],
+                    max_sleep=wanted["max_sleep"],
+                    answer=wanted["answer_timeout"],
+                    restart_limit=wanted["restart_limit"],
+                ),
+                api_key=_engine_keys.first_key(wanted["api_key_file"]) if wanted["api_key_file"] else wanted["api_key"],
+                prompt=wanted["prompt"],
+                once=module.check_mode,
+                progress=module.log,
+                phases=beat.say if wanted["progress"] else None,
+            )
     except GpuserveError as exc:
         module.fail_json(msg=str(exc))
     result = {"ready": all(o.ready for o in outcomes), "instances": [o.to_dict() for o in outcomes], "changed": False}

@@ -66,6 +66,10 @@ options:
     description: Seconds that the instance may take to start and answer.
     type: int
     default: 900
+  progress:
+    description:
+      - File that says in one line how far it is, while it runs. The action plugin of the same name sets and reads it.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -124,6 +128,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _roll, _roll_host
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
+from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Beat
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import Release, ReleaseStore
 
 
@@ -155,6 +160,7 @@ def main() -> None:
             "drain_timeout": {"type": "int", "default": 600},
             "drain_force": {"type": "bool", "default": False},
             "start_timeout": {"type": "int", "default": 900},
+            "progress": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -164,7 +170,8 @@ def main() -> None:
 
     try:
         release = wanted(store, params, module.check_mode)
-        hands = _roll_host.hands_on(module.run_command, module.log)
+        beat = Beat(params["progress"] or "")
+        hands = _roll_host.hands_on(module.run_command, module.log, beat.say)
         patience = _roll.Patience(drain=params["drain_timeout"], start=params["start_timeout"])
         roll = _roll.Roll(store, params["name"], release, hands, patience)
         out = roll.out
@@ -172,7 +179,8 @@ def main() -> None:
             out.changed = roll.needed(params["force"])
             out.stages = [{"stage": stage, "seconds": 0.0, "note": ""} for stage in _roll.STAGES if out.changed]
         else:
-            with held(_roll_host.LOCK, time.sleep, timeout=_roll_host.WAIT) as mine:
+            beat.say("waiting for another rollout to end")
+            with beat, held(_roll_host.LOCK, time.sleep, timeout=_roll_host.WAIT) as mine:
                 if not mine:
                     raise InputError(f"another rollout holds {_roll_host.LOCK} for {_roll_host.WAIT} s; let it end")
                 roll.go(params["force"], params["drain_force"])

@@ -250,3 +250,54 @@ def test_troubleshooting_explains_every_cause():
     kinds |= set(re.findall(r'(?:RootCause\(|out\.cause = True, )"(\w+)"', waiting))
     assert {"not_started", "foreign"} <= kinds
     assert sorted(explained ^ kinds) == []
+
+
+def test_survey_asks_for_what_there_is():
+    block = re.search(
+        r"code-block:: json\n\n(.*?)(?=\n\S|\Z)", text("docs/docsite/rst/guide_automation.rst"), re.DOTALL
+    )
+    survey = json.loads(block.group(1))
+    assert survey["name"] and survey["spec"]
+    for question in survey["spec"]:
+        assert {"question_name", "variable", "type", "required", "default"} <= set(question)
+        name, spec = question["variable"], variables().get(question["variable"], {})
+        assert spec or name == "gpuserve_hosts", name
+        if question["type"] == "multiplechoice":
+            assert question["choices"] == spec["choices"] and question["default"] == spec["default"], name
+        else:
+            assert isinstance(question["min"], int) and isinstance(question["max"], int), name
+
+
+@functools.cache
+def said_by_the_code():
+    """All texts of plugins and roles, with strings that go on in the next line joined, and spaces made one."""
+    paths = [path for folder in ("plugins", "roles") for path in (ROOT / folder).rglob("*")]
+    found = "\n".join(path.read_text(encoding="utf-8") for path in paths if path.suffix in (".py", ".yml", ".j2"))
+    found = re.sub(r"(?<!\\)[\"']\s*\n\s*f?[\"']", "", found)
+    return re.sub(r"\s+", " ", found)
+
+
+def quoted_lines():
+    """What the troubleshooting guide quotes in the first column of its tables of lines."""
+    guide = text("docs/docsite/rst/guide_troubleshooting.rst")
+    found = []
+    for table in re.findall(r"\* - The line says\n.*?(?=\n\S)", guide, re.DOTALL):
+        for row in re.findall(r"^   \* - (.*)$", table, re.MULTILINE)[1:]:
+            found += re.findall(r"``([^`]+)``", row)
+    return found
+
+
+def missing(line):
+    """The pieces of a quoted line, between its dots, that the code says nowhere."""
+    pieces = [piece.strip() for piece in line.split("...")]
+    return [piece for piece in pieces if piece and piece not in said_by_the_code()]
+
+
+@pytest.mark.parametrize("line", quoted_lines())
+def test_troubleshooting_quotes_what_the_code_says(line):
+    assert missing(line) == []
+
+
+def test_a_line_that_nobody_says_is_seen():
+    assert len(quoted_lines()) > 25
+    assert missing("the neighbour's cat ... is taken by") == ["the neighbour's cat"]

@@ -243,6 +243,7 @@ def facts():
         "vllm_plan": planned,
         "look": {"systemd": {"booted": True, "version": 252}},
         "engines": {"instances": []},
+        "seen": {"endpoint": {"replicas": []}},
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
     }

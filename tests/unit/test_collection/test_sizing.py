@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_table import render_plan
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import (
     GIB,
     cards,
@@ -108,3 +109,15 @@ def test_an_example_inventory_is_planned_as_it_says(inventory, host, server, mod
 def test_each_example_inventory_is_planned():
     held = {path.name for path in (ROOT / "examples").iterdir() if path.suffix in (".ini", ".yml")}
     assert {case[0] for case in INVENTORIES} == held
+
+
+def test_readme_shows_what_the_planner_says_of_two_rtx_5090():
+    """Cards as the profile rtx5090x2 of the fake NVML has them: no peer-to-peer."""
+    card = {"memory_total_bytes": 34190917632, "memory_reserved_bytes": 513736704, "compute_capability": "12.0"}
+    gpus = cards("5090", "5090", memory_free_bytes=34190917632 - 513736704, **card)
+    planned = plan(gpus, links=links(2, p2p=False), model=real("llama-3.1-8b"))
+    planned["model"]["served_model_name"] = "meta-llama/Llama-3.1-8B-Instruct"
+    said = render_plan(planned)
+    shown = said[: said.index("Why\n")] + said[said.index("Reason\n") : said.index("Advice\n")]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"```text\n{shown.rstrip()}\n```" in readme

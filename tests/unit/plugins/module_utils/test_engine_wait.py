@@ -112,6 +112,7 @@ def test_timeout_keeps_what_was_reached(engines, systemd, clock):
     assert outs[1].stage == "health"
     assert outs[1].line() == (
         "b: not ready within 60 s: /health answered 503; last line of its journal: Loading shards: 50%"
+        f" ('journalctl -u {UNIT}' tells more; a larger vllm_start_timeout waits longer)"
     )
 
 

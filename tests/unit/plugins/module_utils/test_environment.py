@@ -91,6 +91,30 @@ def test_a_failure_names_its_root(tmp_path):
         _environment.build(_request(tmp_path), Installer(fail=words))
 
 
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        (
+            "error: Failed to fetch: six\n  cause: error sending request for url (http://127.0.0.1:1/simple/six/)",
+            "index",
+        ),
+        ("ERROR: No matching distribution found for idna==3.20", "index"),
+        ("error: No solution found\n  cause: Because idna was not found in the provided package locations", "index"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "locked one"),
+        ("error: Failed to fetch: six\n  cause: Hash mismatch for six", "locked one"),
+        ("error: failed to write to file\n  cause: No space left on device (os error 28)", "free some space"),
+        (
+            "error: No interpreter found for Python 3.99 in managed installations or search path",
+            "install such a Python",
+        ),
+        ("error: something new", "mend that and run again"),
+    ],
+)
+def test_a_failure_says_what_to_do(tmp_path, said, advice):
+    with pytest.raises(InstallError, match=advice):
+        _environment.build(_request(tmp_path), Installer(fail=said))
+
+
 def test_too_little_space(tmp_path):
     with pytest.raises(
         InstallError, match=r"needs 1024.0 TiB|needs \d+\.\d GiB free on .*, .* GiB are; free some space"

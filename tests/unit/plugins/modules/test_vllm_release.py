@@ -34,7 +34,7 @@ def host(tmp_path, monkeypatch):
     def look(_run):
         return _release_apply.Look(made, serves, rotation.look().out, made.proc, made.unit_dir)
 
-    def hands(run, say):
+    def hands(run, say, doing):
         clock = Clock()
         return Hands(
             look(run),
