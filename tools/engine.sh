@@ -4,7 +4,7 @@
 # newest lock in .cache/engine (a minute or two, once), from the indexes that pip is configured to use.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
-mkdir -p "$ROOT/.cache/engine" "$ROOT/.cache/packages/uv"
+mkdir -p "$ROOT/.cache/engine" "$ROOT/.cache/opt/cache/uv"
 
 python=${ENGINE_PYTHON:-}
 if [ -z "$python" ]; then
@@ -15,7 +15,8 @@ if [ -z "$python" ]; then
     # built as the role builds it, by the collection's own module; pip's settings say from where
     with_python=$(command -v python3.11 || command -v python)
     arguments="path='$home' lock=\"{{ lookup('ansible.builtin.file', '$ROOT/$lock') }}\" python='$with_python'"
-    arguments+=" uv='$(command -v uv)' cache_dir='$ROOT/.cache/packages/uv'"
+    # the downloads are those of the test machines, which have this directory as /opt/gpuserve
+    arguments+=" uv='$(command -v uv)' cache_dir='$ROOT/.cache/opt/cache/uv'"
     arguments+=" aliases=\"{{ [{'name': 'vllm', 'version': '${version#vllm-}+cpu'}] }}\""
     ansible localhost -m gpuserve.inference.python_env -a "$arguments" >"$ROOT/.cache/engine.log" ||
         { tail -n 20 "$ROOT/.cache/engine.log"; exit 1; }
