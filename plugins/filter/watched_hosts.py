@@ -46,7 +46,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - For each host its C(name), its C(address) with the port, the C(scheme), C(tls) as the C(tls_config) of Prometheus, and
+    - For each host its C(name), its C(address) with the port, the C(scheme), C(tls) as Prometheus wants it, and
       whether its certificate is C(self_signed).
     - One that cannot be read has its C(name) and the C(problem) only.
   type: list
