@@ -219,6 +219,17 @@ SETTINGS: list[Row] = [
     ({"monitoring_ttft_target_ms": 0}, rf"monitoring_ttft_target_ms is 0; {NUMBER}"),
     ({"monitoring_tpot_target_ms": "fast"}, rf'monitoring_tpot_target_ms is "fast"; {NUMBER}'),
     ({"monitoring_certificate_days": 0}, rf"monitoring_certificate_days is 0; {NUMBER}"),
+    ({"monitoring_grafana": "perhaps"}, rf'monitoring_grafana is "perhaps"; {TRUE_OR_FALSE}'),
+    ({"monitoring_metrics_listen": "metrics"}, r'monitoring_metrics_listen is "metrics"; give PORT or ADDRESS:PORT'),
+    ({"monitoring_metrics_listen": 8091}, r"monitoring_hosts is set but monitoring_key is empty; give all"),
+    ({"monitoring_key": "short-one"}, r"monitoring_key cannot be used; give 16 to 128 letters, digits, - or _"),
+    ({"monitoring_address": "a b"}, r'monitoring_address is "a b"; give a host name or an address'),
+    ({"monitoring_hosts": ["gpu 1"]}, r'monitoring_hosts holds "gpu 1"; give the name of a host of the inventory'),
+    ({"monitoring_ca": "ca.pem"}, r'monitoring_ca is "ca.pem"; give the absolute path of a file on the monitoring'),
+    (
+        {"monitoring_hosts": ["gpu1"], "monitoring_key": "0123456789abcdef", "monitoring_prometheus": False},
+        r"monitoring_hosts is set but monitoring_prometheus is false; leave one of them out",
+    ),
     # --- the host
     ({"gpu_host_prefix": "/etc/gpuserve"}, rf'gpu_host_prefix is "/etc/gpuserve"; {OWN}'),
     ({"gpu_host_python": "python 3"}, r'gpu_host_python is "python 3"; give the name or the absolute path'),
@@ -328,6 +339,11 @@ PLAYBOOKS: dict[str, list[Row]] = {
     "monitoring": [
         *FEW,
         ({}, r"there is no gateway on this host, .* run the playbook gpuserve\.inference\.site first"),
+        ({"monitoring_grafana": True}, r"monitoring_grafana is true but Grafana is not installed on this host"),
+        (
+            {"monitoring_hosts": ["gpu9"], "monitoring_key": "0123456789abcdef"},
+            r"monitoring_hosts cannot all be read: gpu9 is not in the inventory; give names of hosts",
+        ),
     ],
     "keys": [
         *FEW,

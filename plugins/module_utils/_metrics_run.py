@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 import urllib.request
-from typing import Callable, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _certificate, _kernel_log
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
@@ -29,11 +29,11 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._metrics import
     sample,
     scrape_targets,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import load_pynvml, pci_nvidia_cards, probe
-from ansible_collections.gpuserve.inference.plugins.module_utils._nvml_card import Ask
+from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import pci_nvidia_cards, probe
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml_health import SLOWDOWNS
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import Probe
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch_look import cards as planned_cards
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch_look import read_json
 from ansible_collections.gpuserve.inference.plugins.module_utils._watch_run import WARNING, say
@@ -44,8 +44,12 @@ _RUN = "/run/gpuserve/metrics"
 
 
 def look_at_cards(run: Run, etc: str) -> tuple[HostHealth, dict[int, Draw]]:
-    nvml = load_pynvml()
-    found = probe(nvml)
+    draws: dict[int, Draw] = {}
+
+    def read_draws(nvml: Any, seen: Probe) -> None:
+        draws.update((gpu.index, read_draw(nvml, gpu.index, _SLOW)) for gpu in seen.gpus)
+
+    found = probe(also=read_draws)
     _source, lines, _why = read_kernel_log(run, shutil.which)
     booted = _kernel_log.boot_time()
     health = judge_host(
@@ -55,12 +59,6 @@ def look_at_cards(run: Run, etc: str) -> tuple[HostHealth, dict[int, Draw]]:
         bus=pci_nvidia_cards(),
         started=lambda pids: _kernel_log.process_starts(pids, booted),
     )
-    draws: dict[int, Draw] = {}
-    if nvml is not None and found.gpus:
-        ask = Ask(nvml)
-        nvml.nvmlInit()
-        draws = {gpu.index: read_draw(nvml, gpu.index, _SLOW) for gpu in found.gpus}
-        ask("nvmlShutdown")
     return health, draws
 
 
@@ -76,11 +74,12 @@ def nginx_status(url: str) -> Optional[str]:
 def collect(
     run: Run,
     etc: str,
+    plan: Mapping[str, Any],
     nginx_url: str,
     certificate: str,
     rotation: Rotation,
     now: float,
-    look: Callable[[Run, str], tuple[HostHealth, dict[int, Draw]]] = look_at_cards,
+    look: Callable[[Run, str], tuple[HostHealth, dict[int, Draw]]],
 ) -> list[Sample]:
     """What cannot be had is left out, and says so by a figure of its own; the rest is told all the same."""
     found = [sample("gpuserve_look_timestamp_seconds", now)]
@@ -92,7 +91,7 @@ def collect(
         found.append(sample("gpuserve_look_ok", 0))
     found += nginx_samples(nginx_status(nginx_url))
     try:
-        found += replica_samples(read_json(f"{etc}/plan.json"), rotation.look().in_rotation())
+        found += replica_samples(plan, rotation.look().in_rotation())
     except (GpuserveError, OSError) as exc:
         say(WARNING, f"nothing is known of the rotation: {exc}")
     if certificate:
@@ -109,13 +108,19 @@ def main() -> int:
     with open(f"{_ETC}/monitoring/metrics.json", encoding="utf-8") as handle:
         settings = json.load(handle)
     status = str(settings["status"])
+    plan = read_json(f"{_ETC}/plan.json")
     samples = collect(
-        local_run, _ETC, f"http://{status}/nginx", str(settings["certificate"]), Rotation(local_run), time.time()
+        local_run,
+        _ETC,
+        plan,
+        f"http://{status}/nginx",
+        str(settings["certificate"]),
+        Rotation(local_run),
+        time.time(),
+        look_at_cards,
     )
     # the targets first: whoever sees the figures finds these too
-    write_text(
-        f"{_RUN}/replicas.json", scrape_targets(read_json(f"{_ETC}/plan.json"), status, str(settings["instance"]))
-    )
+    write_text(f"{_RUN}/replicas.json", scrape_targets(plan, status, str(settings["instance"])))
     write_text(f"{_RUN}/host.prom", render(samples))
     return 0
 

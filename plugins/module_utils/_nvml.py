@@ -19,7 +19,7 @@ import os
 import re
 import sys
 from dataclasses import replace
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ProbeError
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml_card import (
@@ -185,8 +185,16 @@ def _none_listed(cards: Sequence[str]) -> NoneListed:
 # ---------------------------------------------------------------- the probe
 
 
-def probe(pynvml_module: Any = None, sysfs: str = "/sys", proc: str = "/proc") -> Probe:
-    """Read all cards and links through ``pynvml_module``; without one the interpreter's own is imported."""
+def probe(
+    pynvml_module: Any = None,
+    sysfs: str = "/sys",
+    proc: str = "/proc",
+    also: Optional[Callable[[Any, Probe], None]] = None,
+) -> Probe:
+    """Read all cards and links through ``pynvml_module``; without one the interpreter's own is imported.
+
+    ``also`` is called with the module and what was found while NVML is still up, since starting it is the slow part.
+    """
     cards = pci_nvidia_cards(sysfs)
     nvml = pynvml_module
     if nvml is None:
@@ -213,7 +221,10 @@ def probe(pynvml_module: Any = None, sysfs: str = "/sys", proc: str = "/proc") -
             raise error from exc
         return Probe()
     try:
-        return _read_all(nvml, cards, sysfs)
+        found = _read_all(nvml, cards, sysfs)
+        if also is not None:
+            also(nvml, found)
+        return found
     finally:
         Ask(nvml)("nvmlShutdown")
 

@@ -11,6 +11,7 @@ import re
 from typing import Any, Mapping
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _gateway_settings
+from ansible_collections.gpuserve.inference.plugins.module_utils._preflight import parse_listen
 from ansible_collections.gpuserve.inference.plugins.module_utils._settings import (
     Rule,
     Together,
@@ -201,6 +202,13 @@ RULES: dict[str, Rule] = {
     "monitoring_ttft_target_ms": number(1, 10**7),
     "monitoring_tpot_target_ms": number(1, 10**6),
     "monitoring_certificate_days": number(1, 3650),
+    "monitoring_metrics_listen": Rule(
+        lambda value: value == "" or parse_listen(str(value)) is not None, 'PORT or ADDRESS:PORT, or "" for nowhere'
+    ),
+    "monitoring_key": text(r"([A-Za-z0-9_-]{16,128})?", "16 to 128 letters, digits, - or _"),
+    "monitoring_address": text(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])?", "a host name or an address"),
+    "monitoring_hosts": text(r"[A-Za-z0-9_][A-Za-z0-9._-]*", "the name of a host of the inventory", each=True),
+    "monitoring_ca": text(r"(/[^\s\"'\\]+)?", 'the absolute path of a file on the monitoring host, or ""'),
     "gpu_host_prefix": own_directory("/opt/gpuserve"),
     "gpu_host_python": text(PYTHON, "the name or the absolute path of an interpreter, such as python3.11"),
     "gpu_host_index_url": url(empty="the host's own index"),
@@ -230,6 +238,16 @@ TOGETHER = (
         lambda held: float(held["vllm_watch_restart_after"]) <= float(held["vllm_watch_out_after"]),
         "vllm_watch_restart_after must be above vllm_watch_out_after; set one of them, or leave both out",
         ("vllm_watch_restart_after", "vllm_watch_out_after"),
+    ),
+    Together(
+        lambda held: bool(held["monitoring_metrics_listen"] or held["monitoring_hosts"]) and not held["monitoring_key"],
+        "monitoring_metrics_listen or monitoring_hosts is set but monitoring_key is empty; give all hosts one key",
+        ("monitoring_metrics_listen", "monitoring_hosts", "monitoring_key"),
+    ),
+    Together(
+        lambda held: bool(held["monitoring_hosts"]) and not is_true(held["monitoring_prometheus"]),
+        "monitoring_hosts is set but monitoring_prometheus is false; leave one of them out",
+        ("monitoring_hosts", "monitoring_prometheus"),
     ),
 )
 

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from ansible_collections.gpuserve.inference.plugins.module_utils._metrics import HELP
 from jinja2 import Environment
+from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/monitoring"
@@ -88,3 +91,39 @@ def test_the_page_can_write_every_unit():
     units = {panel["fieldConfig"]["defaults"]["unit"] for panel in DASHBOARD["panels"]}
     table = page[page.index("const units") : page.index("};", page.index("const units"))]
     assert units <= set(re.findall(r"(\w+): v =>", table))
+
+
+SCHEMA = Draft202012Validator(
+    yaml.safe_load((ROOT / "tests/fixtures/metrics/dashboard_schema.yml").read_text(encoding="utf-8"))
+)
+
+
+def test_grafana_takes_the_dashboard():
+    Draft202012Validator.check_schema(SCHEMA.schema)
+    assert [f"{error.json_path}: {error.message}" for error in SCHEMA.iter_errors(DASHBOARD)] == []
+
+
+@pytest.mark.parametrize(
+    ("where", "held"),
+    [
+        (("panels", 0, "options", "textMode"), "values"),
+        (("panels", 0, "options", "wideLayout"), None),
+        (("panels", 4, "options", "legend", "showLegend"), None),
+        (("panels", 4, "options", "tooltip", "sort"), "descending"),
+        (("panels", 4, "targets", 0, "query"), "up"),
+        (("panels", 4, "gridPos", "w"), "8"),
+        (("panels", 4, "fieldConfig", "overrides"), None),
+        (("templating", "list", 1, "refresh"), 3),
+        (("schemaVersion",), "38"),
+    ],
+)
+def test_what_grafana_would_refuse_is_refused(where, held):
+    broken = copy.deepcopy(DASHBOARD)
+    inside = broken
+    for step in where[:-1]:
+        inside = inside[step]
+    if held is None:
+        del inside[where[-1]]
+    else:
+        inside[where[-1]] = held
+    assert not SCHEMA.is_valid(broken)

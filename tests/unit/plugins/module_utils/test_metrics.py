@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import CardHealth, HostHealth
 from ansible_collections.gpuserve.inference.plugins.module_utils._metrics import Draw
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Gpu
+from ansible_collections.gpuserve.inference.tests.unit.fake_nvml import COLLECTIONS, changed_profile
 
 STUB = "Active connections: 3 \nserver accepts handled requests\n 16 15 31 \nReading: 0 Writing: 1 Waiting: 2 \n"
 PLAN = {
@@ -124,7 +127,6 @@ def test_replicas_and_where_they_are_scraped():
 
 
 def test_what_cannot_be_had_does_not_hide_the_rest(monkeypatch, tmp_path, capsys):
-    (tmp_path / "plan.json").write_text(json.dumps(PLAN), encoding="utf-8")
     monkeypatch.setattr(_metrics_run, "nginx_status", lambda url: STUB)
     rotation = SimpleNamespace(look=lambda: SimpleNamespace(in_rotation=lambda: ["gpu0-1"]))
 
@@ -134,11 +136,72 @@ def test_what_cannot_be_had_does_not_hide_the_rest(monkeypatch, tmp_path, capsys
     def run(words):
         return 1, "", ""
 
-    found = lines(_metrics_run.collect(run, str(tmp_path), "http://x", "/no/cert.pem", rotation, 5.0, broken))
+    found = lines(_metrics_run.collect(run, str(tmp_path), PLAN, "http://x", "/no/cert.pem", rotation, 5.0, broken))
     assert "gpuserve_look_ok 0" in found and "gpuserve_gateway_up 1" in found
     assert 'gpuserve_replica_in_rotation{replica="gpu0-1"} 1' in found
     assert 'gpuserve_certificate_end_timestamp_seconds{file="/no/cert.pem"} 0' in found
     assert "the driver is gone" in capsys.readouterr().out
 
-    well = _metrics_run.collect(run, str(tmp_path), "http://x", "", rotation, 5.0, lambda run, etc: (HostHealth(), {}))
+    def seen(run, etc):
+        return HostHealth(), {}
+
+    well = _metrics_run.collect(run, str(tmp_path), PLAN, "http://x", "", rotation, 5.0, seen)
     assert "gpuserve_look_ok 1" in lines(well)
+
+
+_LOOK = """
+import json
+import pynvml
+from ansible_collections.gpuserve.inference.plugins.module_utils import _metrics_run
+
+starts = []
+for name in ("nvmlInit", "nvmlInitWithFlags"):
+    def counted(*given, real=getattr(pynvml, name), name=name):
+        starts.append(name)
+        return real(*given)
+    setattr(pynvml, name, counted)
+_metrics_run.read_kernel_log = lambda run, which: ("", [], "")
+health, draws = _metrics_run.look_at_cards(None, "/nonexistent")
+print(json.dumps([len(starts), [card.verdict for card in health.cards], [d.power_watts for d in draws.values()]]))
+"""
+
+
+def test_a_look_starts_nvml_once(fake_nvml, tmp_path):
+    profile = changed_profile("rtx5090x2", tmp_path, 1, ["power = 310000"])
+    done = subprocess.run(
+        [sys.executable, "-c", _LOOK],
+        env={**fake_nvml.environment(profile), "PYTHONPATH": str(COLLECTIONS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    starts, verdicts, watts = json.loads(done.stdout)
+    assert (starts, verdicts, watts) == (1, ["ok", "ok"], [None, 310.0])
+
+
+def test_a_look_reads_the_plan_once_and_writes_both_files(monkeypatch, tmp_path):
+    (tmp_path / "monitoring").mkdir()
+    held = {"status": "127.0.0.1:8090", "certificate": "", "instance": "h"}
+    (tmp_path / "monitoring/metrics.json").write_text(json.dumps(held), encoding="utf-8")
+    reads = []
+
+    def read(path):
+        reads.append(path)
+        return PLAN
+
+    rotation = SimpleNamespace(look=lambda: SimpleNamespace(in_rotation=lambda: ["gpu0-1"]))
+    for name, value in (
+        ("_ETC", str(tmp_path)),
+        ("_RUN", str(tmp_path / "run")),
+        ("read_json", read),
+        ("nginx_status", lambda url: STUB),
+        ("Rotation", lambda run: rotation),
+        ("look_at_cards", lambda run, etc: (HostHealth(), {})),
+    ):
+        monkeypatch.setattr(_metrics_run, name, value)
+    assert _metrics_run.main() == 0
+    assert reads == [f"{tmp_path}/plan.json"]
+    assert len(json.loads((tmp_path / "run/replicas.json").read_text(encoding="utf-8"))) == 2
+    figures = (tmp_path / "run/host.prom").read_text(encoding="utf-8")
+    assert 'gpuserve_replica_in_rotation{replica="gpu2-3"} 0' in figures.splitlines()
