@@ -162,6 +162,12 @@ host:
       description: What the playbook C(benchmark) measured here last, or none. It lies beside the plan.
       type: dict
       returned: always
+    held:
+      description:
+        - The release that served before the playbook C(benchmark) began, while it tries others, and after it was
+          interrupted. Empty otherwise.
+      type: str
+      returned: always
     plan:
       description: The plan applied last, or none.
       type: dict
@@ -177,6 +183,7 @@ import sysconfig
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _host, _model_verify
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import pci_nvidia_cards
+from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import ReleaseStore
 
 
 def main() -> None:
@@ -224,6 +231,7 @@ def main() -> None:
             "vllm_pids": _host.unit_pids("vllm@"),
             "systemd": _host.systemd(module.run_command),
             "nginx": _host.nginx(module.run_command, module.get_bin_path("nginx")),
+            "held": ReleaseStore(os.path.dirname(wanted["plan_path"])).held(),
             "plan": _host.kept(wanted["plan_path"]),
             "measured": _host.kept(os.path.join(os.path.dirname(wanted["plan_path"]), "measured.json")),
         }

@@ -27,6 +27,7 @@ options:
     description:
       - Name of the release, twelve hexadecimal digits.
       - V(previous) is the last good one where some instance has left it, else the one that was good before it.
+        While one is held it is that one.
       - V(held) is the one that O(state=held) keeps.
       - Needed with every O(state) but V(held) and V(unheld).
     type: str
@@ -37,7 +38,7 @@ options:
       - V(started) stops whatever is not as wanted, all at once, and starts it with this release.
       - V(good) remembers the release as good, and removes releases that nothing needs any more.
       - V(held) keeps the release that is good now while others are tried, with what it would go back to. V(unheld) ends
-        that. Both tell the release that is held, or was.
+        that, and removes the releases that were tried. Both tell the release that is held, or was.
     type: str
     choices:
       - found
@@ -155,7 +156,7 @@ units:
   elements: dict
 removed:
   description: Releases, engines and models that were removed, or would be.
-  returned: with O(state=good)
+  returned: with O(state=good) and O(state=unheld)
   type: list
   elements: str
 """
@@ -197,8 +198,11 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
     params, check = module.params, module.check_mode
     if params["state"] in ("held", "unheld"):
         before = store.held()
-        changed = store.hold(check) if params["state"] == "held" else store.unhold(check)
-        return {"changed": changed, "release": before or store.held(), "good": store.good()}
+        if params["state"] == "held":
+            return {"changed": store.hold(check), "release": before or store.held(), "good": store.good()}
+        changed = store.unhold(check)
+        removed = [store.folder(name) for name in store.prune(check)] if before else []
+        return {"changed": changed or bool(removed), "release": before, "good": store.good(), "removed": removed}
     release = the_release(store, params, check)
     result: dict = {"changed": False, "release": release.id, "targets": list(release.targets)}
     if params["state"] == "compared":
