@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import time
@@ -13,7 +14,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-PAUSE_S = 5.0  # a look costs the host one shell, not a Python
+PAUSES_S = (1.0, 2.0, 5.0)  # the last one again and again; a look costs the host one shell, not a Python
 PATIENCE_S = 540.0  # without a connection: less than the time after which the host gives up
 
 
@@ -33,8 +34,9 @@ class ActionModule(ActionBase):
 
     def _follow(self, where: str, host: str) -> dict[str, Any]:
         told, answered = 0, time.monotonic()
+        pauses = itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1]))
         while True:
-            time.sleep(PAUSE_S)
+            time.sleep(next(pauses))
             state = self._look(where)
             now = time.monotonic()
             if state is not None:
@@ -67,14 +69,9 @@ class ActionModule(ActionBase):
         try:
             state: dict[str, Any] = json.loads(text + "}")
         except ValueError:
-            return (
-                {"lines": [], "result": {"failed": True, "msg": f"{where} was removed while it was measured"}}
-                if (said["rc"] == 1 and "No such file" in said["stderr"])
-                else None
-            )
+            if "No such file" not in said["stderr"]:
+                return None
+            state, last = {"lines": [], "result": None}, "ended"  # the host was started anew
         if state["result"] is None and last.strip() == "ended":
-            state["result"] = {
-                "failed": True,
-                "msg": "the measurement was ended by somebody, or by the host, before it was done",
-            }
+            state["result"] = {"failed": True, "msg": "the measurement was ended on the host before it was done"}
         return state
