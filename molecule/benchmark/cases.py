@@ -56,7 +56,7 @@ def look() -> dict[str, Any]:
 
 def clients() -> str:
     """Processes that still measure."""
-    return on_host("pgrep -fc '[/]usr/bin/python3 .*tmp.*py' || true")
+    return on_host("pgrep -fc '^/usr/bin/python3 /tmp/tmp[^/]*[.]py$' || true")
 
 
 def play(

@@ -141,8 +141,9 @@ class Job:
             time.sleep(min(5.0, silence / 4))
             try:
                 still = time.time() - os.stat(self.path("beat")).st_mtime
-            except OSError:
-                still = silence + 1
+            except OSError:  # all of the collection was removed from this host
+                os.killpg(0, signal.SIGKILL)
+                return
             if still > silence:
                 self._tell({"failed": True, "msg": f"nobody looked at this benchmark for {silence:g} s, so it ended"})
                 os.killpg(0, signal.SIGKILL)

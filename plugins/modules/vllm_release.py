@@ -144,6 +144,10 @@ good:
   description: The release that was good last. Empty where there was none.
   returned: success
   type: str
+held:
+  description: The release that O(state=held) keeps. Empty where none is.
+  returned: success, except with O(state=held) and O(state=unheld)
+  type: str
 good_targets:
   description: What M(gpuserve.inference.vllm_ready) has to ask of the instances of that release.
   returned: success
@@ -233,7 +237,7 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
                 os.unlink(f"{path}.lock.txt")
         result.update(changed=bool(back or changed or removed), removed=removed)
     good = store.good()
-    result.update(good=good, good_targets=list(store.load(good).targets) if good else [])
+    result.update(good=good, held=store.held(), good_targets=list(store.load(good).targets) if good else [])
     return result
 
 
