@@ -370,6 +370,8 @@ def run_client(
             if line.startswith(CHILD):
                 found.append(json.loads(line[len(CHILD) :]))
                 progress(found[-1])
+    if len(found) == 1 and found[0]["name"] == "warm-up" and found[0]["failed"] == found[0]["requests"]:
+        raise EngineError(f"no request of the warm-up had a whole answer: {found[0]['error']}")
     if len(found) < len(wanted):
         said = tail.last() or f"status {client.returncode}"
         raise EngineError(

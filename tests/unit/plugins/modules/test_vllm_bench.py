@@ -44,6 +44,12 @@ def test_requests_without_an_answer_fail_it_and_the_figures_come_along(args):
     assert said["points"][0]["failed"] > 0
 
 
+def test_where_the_warm_up_has_no_answer_nothing_else_is_asked(args):
+    said = call(vllm_bench, {**args, "served_model_name": "never"})
+    assert said["msg"] == "no request of the warm-up had a whole answer: ValueError: no such model"
+    assert "points" not in said
+
+
 def test_check_mode_asks_nothing(args):
     said = call(vllm_bench, {**args, "python": "/no/such/python"}, check_mode=True)
     assert said.get("failed") is None and "points" not in said
