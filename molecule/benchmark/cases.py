@@ -22,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MACHINE = sys.argv[1] if len(sys.argv) > 1 else "molecule"
 PORT = sys.argv[2] if len(sys.argv) > 2 else "18000"
+INVENTORY = f"{ROOT}/.cache/molecule/benchmark-{PORT}.yml"
 SAYS = "a benchmark of this host was interrupted"
 LOOK = r"""
 import glob, json, os, subprocess
@@ -63,8 +64,11 @@ def play(
     playbook: str, settings: Optional[dict[str, Any]] = None, at: str = "", then: Any = None, host: str = "molecule"
 ) -> tuple[int, str]:
     """Runs it; ``then`` is called with the process as soon as ``at`` matches a line."""
-    inventory = f"{ROOT}/molecule/shared/inventory.yml"
-    words = ["ansible-playbook", f"gpuserve.inference.{playbook}", "-i", inventory, "--limit", host]
+    with open(f"{ROOT}/molecule/shared/inventory.yml", encoding="utf-8") as handle:
+        text = handle.read().replace("    molecule:", f'    "{host}":')
+    with open(INVENTORY, "w", encoding="utf-8") as handle:
+        handle.write(text)
+    words = ["ansible-playbook", f"gpuserve.inference.{playbook}", "-i", INVENTORY]
     words += ["-e", f"@{HERE}/settings.yml", "-e", json.dumps(settings or {})]
     environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
     environment.update(GPUSERVE_TEST_PORT=PORT, MOLECULE_PROJECT_DIRECTORY=ROOT, ANSIBLE_PIPELINING="1")
