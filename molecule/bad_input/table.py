@@ -56,6 +56,25 @@ SETTINGS: list[Row] = [
     ({"vllm_bench_rates": [-2]}, r"vllm_bench_rates holds -2; give requests a second"),
     ({"vllm_bench_requests": -1}, r"vllm_bench_requests is -1; give a whole number"),
     ({"vllm_bench_repeats": 0}, r"vllm_bench_repeats is 0; give a whole number of 1 to 1000"),
+    ({"vllm_bench_dataset": "shakespeare"}, r'vllm_bench_dataset is "shakespeare"; give one of random, prefix_rep'),
+    ({"vllm_bench_dataset": "custom"}, r"vllm_bench_dataset is .* but vllm_bench_dataset_path .*; give"),
+    ({"vllm_bench_dataset_path": "asked.jsonl"}, r'vllm_bench_dataset_path is "asked.jsonl"; give the absolute path'),
+    ({"vllm_bench_dataset_path": "/srv/asked.jsonl"}, r"_dataset_path is only read with .*; set that, or leave"),
+    (
+        {"vllm_bench_dataset": "custom", "vllm_bench_dataset_path": "/srv/asked.json"},
+        r"vllm_bench_dataset_path does not end in \.jsonl; give such a file",
+    ),
+    (
+        {"vllm_bench_dataset": "sharegpt", "vllm_bench_dataset_path": "/srv/a.json", "vllm_bench_input_tokens": 9},
+        r"vllm_bench_input_tokens cannot be used with prompts of a file, .*; leave it out",
+    ),
+    ({"vllm_bench_prefixes": 0}, r"vllm_bench_prefixes is 0; give a whole number of 1 to 1000000"),
+    ({"vllm_bench_prefix_tokens": -1}, r"vllm_bench_prefix_tokens is -1; give a whole number"),
+    ({"vllm_bench_range_ratio": 1.5}, r"vllm_bench_range_ratio is 1\.5; give a share of 0 to 0\.99"),
+    (
+        {"vllm_bench_dataset": "prefix_repetition", "vllm_bench_range_ratio": 0.2},
+        r"vllm_bench_range_ratio goes with vllm_bench_dataset random alone; leave one of them out",
+    ),
     ({"vllm_bench_python": "my python"}, r'vllm_bench_python is "my python"; give the absolute path'),
     ({"vllm_bench_environment": {"A B": "1"}}, r"vllm_bench_environment.*give NAME: VALUE"),
     ({"vllm_replicas": -1}, r"vllm_replicas is -1; give a whole number of 0 to 1024"),
@@ -324,6 +343,11 @@ PLAYBOOKS: dict[str, list[Row]] = {
     "benchmark": [
         *FEW,
         ({"vllm_bench_candidates": ["4xTP1"]}, r"candidate 4xTP1 is none of this host; give some of 2xTP1"),
+        (
+            {"vllm_bench_dataset": "custom", "vllm_bench_dataset_path": "/srv/none.jsonl"},
+            r"dataset_path /srv/none\.jsonl cannot be read on this host \(No such file or directory\): copy the file",
+        ),
+        ({"vllm_bench_input_tokens": 9000}, r"a request of .* tokens does not go into max_model_len .*; give"),
         ({"vllm_max_model_len": 99999}, r"max_model_len 99999 is beyond the model's 2048"),
     ],
     "verify": [*FEW, ({}, r"no plan was applied to this host yet; run the playbook gpuserve\.inference\.site first")],

@@ -41,6 +41,13 @@ options:
         with a warning."
     type: raw
     default: mixed
+  loads:
+    description:
+      - Further loads, dictionaries of C(input_tokens), C(output_tokens) and C(concurrency). The predicted speed at each
+        stands in C(speeds) of the prediction of every candidate. They decide nothing.
+    type: list
+    elements: dict
+    default: []
   single_endpoint:
     description: Plan one instance, split over as many cards as the model can be divided over, with no balancer.
     type: bool
@@ -55,6 +62,13 @@ options:
     default: auto
   measured:
     description: What the playbook C(benchmark) left on the host, C(/etc/gpuserve/measured.json).
+    type: dict
+    default: {}
+  bench_load:
+    description:
+      - What the playbook C(benchmark) would ask now, as options of M(gpuserve.inference.vllm_bench), C(preset) to
+        C(range_ratio). With C(named=true) lengths and loads count too, otherwise only the dataset does.
+      - With O(topology=measured), what was measured with another load is not used.
     type: dict
     default: {}
   tensor_parallel_size:

@@ -12,7 +12,7 @@ author: gpuserve contributors (@gpuserve)
 description:
   - All candidates of a plan that fit and use as many cards as any that fits. The plan's own comes first.
   - What cannot run is told in C(problem), for a task that fails with that line alone.
-positional: _input, wished
+positional: _input, wished, longest
 options:
   _input:
     description: The plan, as RV(gpuserve.inference.topology_plan#module:plan).
@@ -23,6 +23,10 @@ options:
     type: list
     elements: str
     default: []
+  longest:
+    description: Tokens of the longest request that will be asked. V(0) is not known.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -45,9 +49,9 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._bench_report i
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 
 
-def bench_candidates(plan: Any, wished: Optional[list[str]] = None) -> dict[str, Any]:
+def bench_candidates(plan: Any, wished: Optional[list[str]] = None, longest: int = 0) -> dict[str, Any]:
     try:
-        return {"candidates": candidates(plan, wished or ()), "problem": ""}
+        return {"candidates": candidates(plan, wished or (), int(longest)), "problem": ""}
     except GpuserveError as error:
         return {"candidates": [], "problem": str(error)}
 

@@ -31,9 +31,16 @@ options:
     elements: dict
     required: true
   wishes:
-    description: The settings C(max_model_len) and C(workload) that the plan was made for.
+    description:
+      - The settings C(max_model_len) and C(workload) that the plan was made for, and C(asked), what was asked, as
+        options of M(gpuserve.inference.vllm_bench).
     type: dict
     required: true
+  times:
+    description:
+      - Seconds that all of it took, C(took_s), that were estimated, C(estimated_s), and until what served before was
+        back, C(back_s).
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -50,15 +57,19 @@ _value:
   type: dict
 """
 
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._bench_report import result
 
 
 def bench_result(
-    measured: Any, plan: dict[str, Any], gpus: list[dict[str, Any]], wishes: dict[str, Any]
+    measured: Any,
+    plan: dict[str, Any],
+    gpus: list[dict[str, Any]],
+    wishes: dict[str, Any],
+    times: Optional[dict[str, Any]] = None,
 ) -> dict[str, Any]:
-    return result(measured, plan, gpus, wishes)
+    return result(measured, plan, gpus, wishes, times=times)
 
 
 class FilterModule:

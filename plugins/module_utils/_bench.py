@@ -10,7 +10,9 @@ The client is ``vllm bench serve``; ``_bench_client`` runs it under the engine's
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -23,6 +25,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 
 DATASETS = ("random", "prefix_repetition", "sharegpt", "custom")
 FROM_FILE = ("sharegpt", "custom")
+PREFIXES = 10
 ROUNDS = 8  # requests of a run for each that is there at once: enough that its start and its end hardly count
 LEAST_REQUESTS = 8
 RATE_SECONDS = 30.0  # how long a run of so many requests a second takes
@@ -46,32 +49,69 @@ class Point:
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked. Tokens are those of one request; with a file they are what the file says."""
+    """What is asked. Tokens are those of one request; with a file they are what the file says, or 0 where not asked."""
 
     points: tuple[Point, ...]
     input_tokens: int = 512
     output_tokens: int = 128
     dataset: str = "random"
     dataset_path: str = ""
-    prefixes: int = 10  # prefix_repetition: so many beginnings ...
-    prefix_share: float = 0.75  # ... each of which makes up that share of a prompt
+    prefixes: int = PREFIXES  # prefix_repetition: so many beginnings ...
+    prefix_tokens: int = 0  # ... of so many tokens each; 0: three quarters of a prompt
+    range_ratio: float = 0.0  # random: lengths differ by so much up and down, as a share
 
-    def words(self) -> list[str]:
-        """The arguments of ``vllm bench serve`` that say so."""
-        named = ["--dataset-name", self.dataset]
+    @property
+    def prefix(self) -> int:
+        return self.prefix_tokens or max(1, min(self.input_tokens - 1, round(0.75 * self.input_tokens)))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest request; 0 where only a file knows."""
         if self.dataset in FROM_FILE:
-            return [*named, "--dataset-path", self.dataset_path]
+            return 0
+        more = 1 + self.range_ratio if self.dataset == "random" else 1
+        return math.ceil(self.input_tokens * more) + math.ceil(self.output_tokens * more)
+
+    @property
+    def requests(self) -> str:
+        """What kind of requests these are, in words; whoever asks for others measures something else."""
+        if self.dataset in FROM_FILE:
+            length = f", {self.output_tokens} output tokens each" if self.output_tokens else ""
+            return f"{self.dataset} {self.dataset_path}{length}"
         if self.dataset == "prefix_repetition":
-            prefix = max(1, min(self.input_tokens - 1, round(self.prefix_share * self.input_tokens)))
+            tokens = f" of {self.prefix_tokens} tokens" if self.prefix_tokens else ""
+            return f"{self.dataset}, {self.prefixes} prefixes{tokens}"
+        return self.dataset + (f", lengths +-{self.range_ratio:.0%}" if self.range_ratio else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a record keeps of it."""
+        return {
+            "dataset": self.dataset, "input_tokens": self.input_tokens, "output_tokens": self.output_tokens,
+            "requests": self.requests, "longest": self.longest,
+            "points": [{"label": point.label, **point.__dict__} for point in self.points],
+        }  # fmt: skip
+
+    def words(self, chat_template: bool = True) -> list[str]:
+        """The arguments of ``vllm bench serve`` that say so; how many prefixes, the client shares out."""
+        named = ["--dataset-name", self.dataset]
+        if self.dataset == "sharegpt":
+            more = ["--sharegpt-output-len", str(self.output_tokens), "--ignore-eos"] if self.output_tokens else []
+            return [*named, "--dataset-path", self.dataset_path, *more]
+        if self.dataset == "custom":  # vLLM's own default for their answers is 256 tokens, whatever the file says
+            length = ["--custom-output-len", str(self.output_tokens or -1)]
+            more = ["--ignore-eos"] if self.output_tokens else []
+            more += [] if chat_template else ["--skip-chat-template"]
+            return [*named, "--dataset-path", self.dataset_path, *length, *more]
+        if self.dataset == "prefix_repetition":
             return [
-                *named, "--prefix-repetition-prefix-len", str(prefix),
-                "--prefix-repetition-suffix-len", str(max(1, self.input_tokens - prefix)),
-                "--prefix-repetition-num-prefixes", str(self.prefixes),
+                *named, "--prefix-repetition-prefix-len", str(self.prefix),
+                "--prefix-repetition-suffix-len", str(max(1, self.input_tokens - self.prefix)),
                 "--prefix-repetition-output-len", str(self.output_tokens), "--ignore-eos",
             ]  # fmt: skip
+        ratio = ["--random-range-ratio", f"{self.range_ratio:g}"] if self.range_ratio else []
         return [
             *named, "--random-input-len", str(self.input_tokens), "--random-output-len", str(self.output_tokens),
-            "--ignore-eos",
+            *ratio, "--ignore-eos",
         ]  # fmt: skip
 
 
@@ -93,11 +133,51 @@ def load_from(
     requests: int = 0,
     dataset: str = "random",
     dataset_path: str = "",
-    prefixes: int = 10,
+    prefixes: int = PREFIXES,
+    prefix_tokens: int = 0,
+    range_ratio: float = 0.0,
 ) -> Load:
     """A preset with what was given instead of its own; InputError names what cannot be used."""
     if preset not in PRESETS:
         raise InputError(f"preset {preset!r} is unknown: give one of {', '.join(PRESETS)}")
+    _check_dataset(dataset, dataset_path, prefixes, prefix_tokens, range_ratio)
+    for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens), ("requests", requests)):
+        if value < 0:
+            raise InputError(f"{name} {value} is out of range: give a number above 0, or 0 for the preset's")
+    own_input, own_output, own_points = PRESETS[preset]
+    for value in concurrencies:
+        if not 1 <= value <= 65536:
+            raise InputError(f"concurrency {value} is out of range: give 1 to 65536 requests at once")
+    for rate in rates:
+        if not 0 < rate <= 100000:
+            raise InputError(f"rate {rate:g} is out of range: give requests a second above 0 and up to 100000")
+    if dataset in FROM_FILE:
+        own_input = own_output = 0
+    elif prefix_tokens and prefix_tokens >= (input_tokens or own_input):
+        raise InputError(
+            f"prefix_tokens {prefix_tokens} leaves nothing of a prompt of {input_tokens or own_input} tokens: give "
+            "fewer, or more input_tokens"
+        )
+    each = prefixes if dataset == "prefix_repetition" else 1  # as many requests for each beginning
+    points = [
+        Point(one, requests=_whole(requests or max(LEAST_REQUESTS, ROUNDS * one), each))
+        for one in dict.fromkeys(concurrencies or (() if rates else own_points))
+    ]
+    points += [
+        Point(rate=one, requests=_whole(requests or max(LEAST_REQUESTS, round(RATE_SECONDS * one)), each))
+        for one in dict.fromkeys(rates)
+    ]
+    return Load(
+        tuple(points), input_tokens or own_input, output_tokens or own_output, dataset, dataset_path, prefixes,
+        prefix_tokens, range_ratio,
+    )  # fmt: skip
+
+
+def _whole(requests: int, each: int) -> int:
+    return -(-requests // each) * each
+
+
+def _check_dataset(dataset: str, dataset_path: str, prefixes: int, prefix_tokens: int, range_ratio: float) -> None:
     if dataset not in DATASETS:
         raise InputError(f"dataset {dataset!r} is unknown: give one of {', '.join(DATASETS)}")
     if (dataset in FROM_FILE) != bool(dataset_path):
@@ -106,29 +186,16 @@ def load_from(
             if dataset in FROM_FILE
             else f"dataset_path {dataset_path!r} is not read with dataset {dataset}: give dataset sharegpt or custom"
         )
-    for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens), ("requests", requests)):
-        if value < 0:
-            raise InputError(f"{name} {value} is out of range: give a number above 0, or 0 for the preset's")
     if prefixes < 1:
         raise InputError(f"prefixes {prefixes} is out of range: give a number above 0")
-    own_input, own_output, own_points = PRESETS[preset]
-    for value in concurrencies:
-        if not 1 <= value <= 65536:
-            raise InputError(f"concurrency {value} is out of range: give 1 to 65536 requests at once")
-    for rate in rates:
-        if not 0 < rate <= 100000:
-            raise InputError(f"rate {rate:g} is out of range: give requests a second above 0 and up to 100000")
-    points = [
-        Point(one, requests=requests or max(LEAST_REQUESTS, ROUNDS * one))
-        for one in dict.fromkeys(concurrencies or (() if rates else own_points))
-    ]
-    points += [
-        Point(rate=one, requests=requests or max(LEAST_REQUESTS, round(RATE_SECONDS * one)))
-        for one in dict.fromkeys(rates)
-    ]
-    return Load(
-        tuple(points), input_tokens or own_input, output_tokens or own_output, dataset, dataset_path, prefixes
-    )  # fmt: skip
+    if prefix_tokens < 0:
+        raise InputError(
+            f"prefix_tokens {prefix_tokens} is out of range: give a number above 0, or 0 for 3/4 of a prompt"
+        )
+    if not 0 <= range_ratio < 1:
+        raise InputError(f"range_ratio {range_ratio:g} is out of range: give a share of 0 or more and below 1")
+    if range_ratio and dataset != "random":
+        raise InputError(f"range_ratio {range_ratio:g} is not used with dataset {dataset}: give dataset random, or 0")
 
 
 def client_count(point: Point, cpus: int, most: int = 0) -> int:
@@ -186,22 +253,36 @@ def runs(load: Load, endpoint: Endpoint, effort: Effort, cpus: int, seed: int) -
     """
     common = [
         "--backend", "openai", "--endpoint", "/v1/completions", "--model", endpoint.model,
-        "--tokenizer", endpoint.tokenizer, "--temperature", "0", *load.words(),
+        "--tokenizer", endpoint.tokenizer, "--temperature", "0", *load.words(_has_chat_template(endpoint.tokenizer)),
         *([] if endpoint.validate_certs else ["--insecure"]),
     ]  # fmt: skip
+    prefixes = load.prefixes if load.dataset == "prefix_repetition" else 0
     wanted = [
-        (f"{number}/{repeat}", point) for repeat in range(effort.repeats) for number, point in enumerate(load.points)
+        (f"{number}/{repeat}", point, prefixes)
+        for repeat in range(effort.repeats)
+        for number, point in enumerate(load.points)
     ]
     if effort.warmup:
-        wanted.insert(0, ("warm-up", Point(min(effort.warmup, 8), requests=effort.warmup)))
+        few = min(prefixes, effort.warmup)
+        warm = Point(min(effort.warmup, 8), requests=_whole(effort.warmup, few or 1))
+        wanted.insert(0, ("warm-up", warm, few))
     return [
         {
             "name": name, "urls": list(endpoint.urls), "words": common, "requests": point.requests,
             "concurrency": point.concurrency, "rate": point.rate, "seed": seed + number, "timeout": effort.timeout,
-            "clients": client_count(point, cpus, effort.clients),
+            "clients": client_count(point, cpus, effort.clients), "prefixes": few,
         }
-        for number, (name, point) in enumerate(wanted)
+        for number, (name, point, few) in enumerate(wanted)
     ]  # fmt: skip
+
+
+def _has_chat_template(tokenizer: str) -> bool:
+    """The client puts prompts of a file into the model's own frame, and fails where there is none."""
+    for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
+        with contextlib.suppress(OSError), open(os.path.join(tokenizer, name), encoding="utf-8") as handle:
+            if not name.startswith("tokenizer") or '"chat_template"' in handle.read():
+                return True
+    return False
 
 
 @dataclass
@@ -244,10 +325,10 @@ def collect(load: Load, told: Sequence[Mapping[str, Any]]) -> list[Measured]:
 
 def progress_line(figures: Mapping[str, Any], load: Load) -> str:
     number, _slash, repeat = figures["name"].partition("/")
-    what = f"{load.points[int(number)].label}, repeat {int(repeat) + 1}" if repeat else "warm-up"
+    what = f"{load.points[int(number)].label}, " if repeat else ""
     bad = f", {figures['failed']} of {figures['requests']} failed: {figures['error']}" if figures["failed"] else ""
     ttft = figures["ttft_ms"].get("p50", 0.0)
-    return f"benchmark: {what}: {figures['output_tokens_per_s']:,.0f} output tokens/s, TTFT p50 {ttft:.0f} ms{bad}"
+    return f"{what}{figures['output_tokens_per_s']:,.0f} output tokens/s, TTFT p50 {ttft:.0f} ms{bad}"
 
 
 def run_client(
@@ -289,6 +370,8 @@ def run_client(
             if line.startswith(CHILD):
                 found.append(json.loads(line[len(CHILD) :]))
                 progress(found[-1])
+    if len(found) == 1 and found[0]["name"] == "warm-up" and found[0]["failed"] == found[0]["requests"]:
+        raise EngineError(f"no request of the warm-up had a whole answer: {found[0]['error']}")
     if len(found) < len(wanted):
         said = tail.last() or f"status {client.returncode}"
         raise EngineError(

@@ -16,9 +16,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._bench import FROM_FILE, load_from
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
-VERSION = 1
+VERSION = 2
+NAMES = {"requests": "dataset"}
 CLEARLY = 0.02  # better by less than that is not better: the planner's own choice stays
 
 
@@ -87,6 +89,8 @@ class Conditions:
     max_model_len: str  # as asked for: "auto" or tokens
     workload: str  # name, or the numbers
     device: str = "cuda"  # or cpu, or rehearsal
+    requests: str = "random"  # what kind of requests, as _bench.Load says it
+    load: str = ""  # lengths and loads, where they were asked for by name; "" goes with all
 
     def to_dict(self) -> dict[str, Any]:
         return {**self.__dict__, "cards": list(self.cards)}
@@ -97,14 +101,32 @@ def device_of(device: str, rehearsal: bool) -> str:
     return "rehearsal" if rehearsal else "cpu" if device == "cpu" else "cuda"
 
 
+def asked_from(options: Mapping[str, Any]) -> dict[str, str]:
+    """``requests`` and ``load`` of Conditions, from what the playbook benchmark would ask for; ``named`` says whether
+    lengths and loads were set by name."""
+    load = load_from(**{name: value for name, value in options.items() if name != "named"})
+    words = load_words(load.to_dict()) if options.get("named") else ""
+    return {"requests": load.requests, "load": words}
+
+
+def load_words(load: Mapping[str, Any]) -> str:
+    """Lengths and loads of what vllm_bench said of a load."""
+    labels = ", ".join(str(point["label"]) for point in load.get("points") or ())
+    if load.get("dataset") in FROM_FILE:
+        return labels
+    return f"{load['input_tokens']} + {load['output_tokens']} tokens, {labels}"
+
+
 def differences(record: Mapping[str, Any], now: Conditions) -> list[str]:
     """Why a record says nothing of this host any more; empty where it does."""
     if record.get("version") != VERSION:
         return [f"its format is {record.get('version')!r} and not {VERSION}"]
     then, found = record.get("conditions", {}), []
     for name, value in now.to_dict().items():
+        if name == "load" and not value:
+            continue  # whoever names none now takes what was measured
         if then.get(name) != value:
-            found.append(f"{name.replace('_', ' ')} {_told(then.get(name))} then, {_told(value)} now")
+            found.append(f"{NAMES.get(name, name.replace('_', ' '))} {_told(then.get(name))} then, {_told(value)} now")
     return found
 
 

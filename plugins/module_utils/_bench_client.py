@@ -21,6 +21,7 @@ import math
 import multiprocessing
 import multiprocessing.connection
 import os
+import random
 import sys
 import threading
 import time
@@ -50,6 +51,7 @@ class Run:
     clients: int = 1
     seed: int = 0
     timeout: float = RUN_SECONDS
+    prefixes: int = 0  # with prefix_repetition, over all clients; as many requests for each of them
 
     @property
     def _places(self) -> Sequence[str]:
@@ -58,17 +60,35 @@ class Run:
     def client_count(self) -> int:
         """No client without a request of its own, and as many for each address."""
         most, places = min(self.requests, self.concurrency or self.requests), len(self._places)
-        return max(1, min(self.clients, most) // places) * places
+        count = max(1, min(self.clients, most) // places) * places
+        while self.prefixes and self.prefixes % count and count > places:
+            count -= places  # each has as many prefixes, so that all end at the same time
+        return count
+
+    def _shared_out(self, count: int) -> tuple[list[int], list[int]]:
+        """Requests and prefixes of each client. vLLM asks as many of each prefix, and leaves out what is over."""
+        if not self.prefixes:
+            return shares(self.requests, count), []
+        prefixes = shares(max(self.prefixes, count), count)
+        return [max(1, self.requests // sum(prefixes)) * few for few in prefixes], prefixes
+
+    @property
+    def asked(self) -> int:
+        """Requests that its clients make."""
+        return sum(self._shared_out(self.client_count())[0])
 
     def clients_words(self) -> list[list[str]]:
         """The arguments of each client. Seeds differ, so that no two ask for the same prompt."""
         count = self.client_count()
-        requests, concurrency = shares(self.requests, count), shares(self.concurrency, count)
+        requests, prefixes = self._shared_out(count)
+        concurrency = shares(self.concurrency, count)
         found = []
         for number in range(count):
             words = ["--base-url", self._places[number % len(self._places)], "--num-prompts", str(requests[number])]
             if self.concurrency:
                 words += ["--max-concurrency", str(max(1, concurrency[number]))]
+            if prefixes:
+                words += ["--prefix-repetition-num-prefixes", str(prefixes[number])]
             if self.rate:
                 words += ["--request-rate", repr(self.rate / count)]
             words += ["--seed", str(self.seed * 1000 + number), "--save-detailed", "--disable-tqdm"]
@@ -122,7 +142,7 @@ def _last_line(text: str) -> str:
 
 def merge(run: Run, parts: Sequence[Mapping[str, Any]]) -> Figures:
     """What the clients measured, as one load. Their clocks are the host's one monotonic clock."""
-    figures = Figures(run.name, run.requests, clients=len(parts))
+    figures = Figures(run.name, run.asked, clients=len(parts))
     starts: list[float] = []
     ends: list[float] = []
     ttfts: list[float] = []
@@ -148,7 +168,7 @@ def merge(run: Run, parts: Sequence[Mapping[str, Any]]) -> Figures:
                 tpots.append(later / (answer - 1))
             figures.input_tokens += asked
             figures.output_tokens += answer
-    figures.failed = run.requests - answered
+    figures.failed = run.asked - answered
     if starts:
         figures.seconds = round(max(ends) - min(starts), 4)
     if figures.seconds:
@@ -168,6 +188,14 @@ def _parser(serve: Any) -> argparse.ArgumentParser:
     return parser
 
 
+def _read_lines(self: Any) -> None:
+    """vLLM reads a custom dataset with pandas, which is not among what it needs to serve."""
+    with open(self.dataset_path, encoding="utf-8") as handle:
+        self.data = [json.loads(line) for line in handle if line.strip()]
+    if not getattr(self, "disable_shuffle", False):
+        random.Random(self.random_seed).shuffle(self.data)
+
+
 def _client(words: Sequence[str], begin: Any, pipe: Any) -> None:
     """One ``vllm bench serve``, in a process of its own. All wait for each other when their prompts are made."""
     try:
@@ -180,6 +208,10 @@ def _client(words: Sequence[str], begin: Any, pipe: Any) -> None:
             return await measure(*args, **named)
 
         serve.benchmark = together
+        if "custom" in words:
+            from vllm.benchmarks import datasets
+
+            datasets.CustomDataset.load_data = _read_lines
         with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
             result = serve.main(_parser(serve).parse_args(list(words)))
         pipe.send({name: result[name] for name in DETAILS})
@@ -236,6 +268,8 @@ def main() -> int:
         failed = failed or bool(figures.failed)
         sys.stdout.write("BENCH " + json.dumps(figures.__dict__) + "\n")
         sys.stdout.flush()
+        if run.name == "warm-up" and figures.failed == figures.requests:
+            return 1  # the others would go the same way, and take their time
     return 1 if failed else 0
 
 

@@ -13,6 +13,7 @@ from typing import Any, Mapping, Optional, Sequence
 from ansible_collections.gpuserve.inference.plugins.module_utils._bench_plot import Dot, Series, mark, plot
 from ansible_collections.gpuserve.inference.plugins.module_utils._bench_report import verdict
 from ansible_collections.gpuserve.inference.plugins.module_utils._bench_style import STYLE
+from ansible_collections.gpuserve.inference.plugins.module_utils._bench_time import compared
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._html import Html, el
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_html import page, section
@@ -211,7 +212,7 @@ def _numbers(rows: Mapping[str, Any], best: str) -> Html:
 
 
 def _conditions(record: Mapping[str, Any], rows: Mapping[str, Any], driver: str) -> Html:
-    told, load = record["conditions"], record.get("load") or {}
+    told, load, times = record["conditions"], record.get("load") or {}, record.get("times") or {}
     lengths = f"{load.get('input_tokens')} + {load.get('output_tokens')} tokens" if load.get("input_tokens") else ""
     facts = [
         ("Cards", _cards(told)),
@@ -221,10 +222,11 @@ def _conditions(record: Mapping[str, Any], rows: Mapping[str, Any], driver: str)
         ("vLLM", told.get("vllm_version")),
         ("max_model_len", told.get("max_model_len")),
         ("Workload setting", told.get("workload")),
-        ("Load", ", ".join(str(word) for word in (load.get("dataset"), lengths) if word)),
+        ("Load", ", ".join(str(word) for word in (load.get("requests") or load.get("dataset"), lengths) if word)),
         ("Scores", ", ".join(f"{name} {score:.3f}" for name, score in record["scores"].items())),
         ("Planned", record["planned"]),
         ("Measured", record.get("measured_at")),
+        ("Duration", compared(float(times["took_s"]), times.get("estimated_s")) if times.get("took_s") else ""),
     ]
     made = [part for name, value in facts if value for part in (el("dt", name), el("dd", value))]
     return section("Measured with", el("dl", *made, class_="facts"))

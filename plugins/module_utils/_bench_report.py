@@ -8,16 +8,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose import (
     VERSION,
     Arrangement,
     Conditions,
+    asked_from,
     device_of,
     scores,
     winner,
 )
+from ansible_collections.gpuserve.inference.plugins.module_utils._bench_time import compared
 from ansible_collections.gpuserve.inference.plugins.module_utils._columns import columns
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
@@ -29,10 +31,11 @@ PREDICTED = (
 )  # fmt: skip
 
 
-def candidates(plan: Mapping[str, Any], wished: Sequence[str] = ()) -> list[dict[str, Any]]:
+def candidates(plan: Mapping[str, Any], wished: Sequence[str] = (), longest: int = 0) -> list[dict[str, Any]]:
     """The arrangements to try, as ``{label, replicas, tensor_parallel_size}``; the plan's own comes first.
 
-    All that fit and use as many cards as any that fits, or those that were wished for. InputError says what cannot run.
+    All that fit and use as many cards as any that fits, or those that were wished for. InputError says what cannot run,
+    and where the longest request that is asked (tokens, 0: not known) is too long for one.
     """
     rows = {_label(row): row for row in plan["candidates"]}
     own = _label(plan)
@@ -50,6 +53,13 @@ def candidates(plan: Mapping[str, Any], wished: Sequence[str] = ()) -> list[dict
         able = [label for label, row in rows.items() if row["fits"]] or [own]
         most = max(_cards(rows[label]) for label in able)
         chosen = [label for label in able if _cards(rows[label]) == most or label == own]
+    for label in chosen:
+        length = int((rows[label].get("prediction") or {}).get("max_model_len") or plan["max_model_len"])
+        if longest > length:
+            raise InputError(
+                f"a request of {longest:,} tokens does not go into max_model_len {length:,} of {label}; give less as "
+                "vllm_bench_input_tokens and vllm_bench_output_tokens, or raise vllm_max_model_len"
+            )
     chosen.sort(key=lambda label: label != own)
     return [
         {
@@ -79,6 +89,7 @@ def conditions(plan: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]], wishe
         max_model_len=str(wishes.get("max_model_len", "auto")),
         workload=str(wishes.get("workload", "mixed")),
         device=device_of(str(plan["device"]), bool(plan.get("rehearsal"))),
+        **asked_from({**(wishes.get("asked") or {}), "named": True}),
     )
 
 
@@ -88,8 +99,12 @@ def result(
     gpus: Sequence[Mapping[str, Any]],
     wishes: Mapping[str, Any],
     now: float = 0.0,
+    times: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
-    """``{winner, scores, text, record}``. ``measured``: of each candidate ``points``, or ``error`` where it failed."""
+    """``{winner, scores, text, record}``. ``measured``: of each candidate ``points``, or ``error`` where it failed.
+
+    ``times``: ``took_s`` of all, ``estimated_s`` (or None) and ``back_s``, until what served was back.
+    """
     points = {name: row["points"] for name, row in measured.items() if row.get("points")}
     planned = _label(plan)
     best = winner(points, planned)
@@ -101,7 +116,11 @@ def result(
         "planned": planned,
         "winner": best,
         "scores": {name: round(score, 4) for name, score in scores(points).items()},
-        "candidates": {name: dict(row) for name, row in measured.items()},
+        "candidates": {name: {k: v for k, v in row.items() if k != "times"} for name, row in measured.items()},
+        "times": {
+            **{name: None if value is None else round(float(value), 1) for name, value in (times or {}).items()},
+            "candidates": {name: dict(row["times"]) for name, row in measured.items() if row.get("times")},
+        },
         "predictions": {
             _label(row): {key: (row.get("prediction") or {}).get(key) for key in PREDICTED}
             for row in plan["candidates"]
@@ -133,7 +152,10 @@ def table(record: Mapping[str, Any]) -> str:
                     _number(predicted),
                 )
             )
-    return "\n".join([*columns(HEAD, rows, numbers=range(2, len(HEAD))), *notes, verdict(record)]) + "\n"
+    return (
+        "\n".join([*columns(HEAD, rows, numbers=range(2, len(HEAD))), *notes, verdict(record), *_duration(record)])
+        + "\n"
+    )
 
 
 def verdict(record: Mapping[str, Any]) -> str:
@@ -149,6 +171,11 @@ def verdict(record: Mapping[str, Any]) -> str:
     if best == planned:
         return f"{best} stays, as planned: {words}"
     return f"{best} is faster than {planned}, which was planned: {words}; set vllm_topology to measured to serve it so"
+
+
+def _duration(record: Mapping[str, Any]) -> list[str]:
+    times = record.get("times") or {}
+    return [compared(float(times["took_s"]), times.get("estimated_s"))] if times.get("took_s") else []
 
 
 def _number(value: Any, digits: int = 0) -> str:

@@ -19,6 +19,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._memory import 
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_cards import Fabric, Unit
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_request import PlanRequest
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_speed import Replica, Speed, host_speed
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_workload import Workload
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import split_problem
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import GIB, Release, batch_tier
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
@@ -232,7 +233,8 @@ class Fitter:
             return limit
         return round_length(longest)
 
-    def speed(self, fits: Sequence[GroupFit]) -> Speed:
+    def speed(self, fits: Sequence[GroupFit], workload: Optional[Workload] = None) -> Speed:
+        """At the workload, or at another load."""
         ranks = [
             Replica(
                 self.fabric.link_kind(f.group),
@@ -247,7 +249,7 @@ class Fitter:
             for f in fits
             if f.memory is not None
         ]
-        return host_speed(self.model, self.request.workload, self.request.kv_cache_dtype, ranks)
+        return host_speed(self.model, workload or self.request.workload, self.request.kv_cache_dtype, ranks)
 
     def prediction(self, fits: Sequence[GroupFit], max_model_len: int, speed: Speed) -> dict[str, Any]:
         """Of one instance; where cards differ, of the weakest. Speed is that of all replicas together."""
@@ -267,6 +269,8 @@ class Fitter:
             max_num_batched_tokens=weakest.max_num_batched_tokens,
             **speed.to_dict(self.request.workload),
         )
+        if self.request.loads:
+            out["speeds"] = [self.speed(fits, load).to_dict(load) for load in self.request.loads]
         return out
 
 

@@ -10,7 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose import Conditions, applies, device_of
+from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose import (
+    Conditions,
+    applies,
+    asked_from,
+    device_of,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_flags import KvFlags, check_extra_args, kv_flags
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_inputs import checked_gpus, checked_model
@@ -45,6 +50,7 @@ class PlanRequest:
     gpus: tuple[Gpu, ...] = ()
     links: tuple[tuple[Link, ...], ...] = ()
     workload: Workload = field(default_factory=lambda: named_workload("mixed"))
+    loads: tuple[Workload, ...] = ()  # further ones whose speed is wanted; they decide nothing
     single_endpoint: bool = False
     topology: str = "auto"
     tensor_parallel_size: int = 0  # 0: the planner decides
@@ -122,6 +128,7 @@ class PlanRequest:
             gpus=gpus,
             links=links,
             workload=workload,
+            loads=tuple(read_workload(load) for load in listed(given.get("loads", ()), "loads")),
             single_endpoint=flag(given.get("single_endpoint", False), "single_endpoint"),
             topology=shape.topology,
             tensor_parallel_size=shape.tensor_parallel_size,
@@ -188,6 +195,7 @@ def _shape(given: Mapping[str, Any], model: Model, gpus: tuple[Gpu, ...]) -> _Sh
         str(given.get("max_model_len", "auto")),
         str(given.get("workload", "mixed")),
         device_of(str(given.get("device", "auto")), bool(given.get("rehearsal", False))),
+        **asked_from(given.get("bench_load") or {}),
     )
     best, why = applies(record, now)
     if best is None:
@@ -200,9 +208,11 @@ OPTIONS = (
     "links",
     "model",
     "workload",
+    "loads",
     "single_endpoint",
     "topology",
     "measured",
+    "bench_load",
     "tensor_parallel_size",
     "replicas",
     "gpu_ids",

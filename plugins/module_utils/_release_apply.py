@@ -64,6 +64,8 @@ def wanted_release(store: ReleaseStore, release: str) -> str:
         return store.held()
     if release != "previous":
         return release
+    if store.held():  # a benchmark was interrupted, and what is good now is one of those it tried
+        return store.held()
     good = store.good()
     if not good:
         raise InputError("this host has no good release yet, so there is none to go back to; run the playbook site")

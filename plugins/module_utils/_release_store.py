@@ -24,7 +24,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._files import r
 from ansible_collections.gpuserve.inference.plugins.module_utils._instances import CONFIG_DIR, UNIT_PATH
 
 ENDS = ("args", "env")
-HELD = {"plan.json": "held.json", "previous": "held-previous"}
+HELD = {"previous": "held-previous", "plan.json": "held.json"}  # the last one says that something is held
 _ID = re.compile(r"[0-9a-f]{12}\Z")
 
 
@@ -192,6 +192,8 @@ class ReleaseStore:
             release = self._named_by(f"{self.etc}/{link}")
             if release:
                 _link(f"{self.etc}/{held}", f"releases/{release}/plan.json", check)
+            elif os.path.lexists(f"{self.etc}/{held}") and not check:
+                os.unlink(f"{self.etc}/{held}")  # of a holding whose end was interrupted
         return True
 
     def unhold(self, check: bool = False) -> bool:
@@ -205,7 +207,7 @@ class ReleaseStore:
                     _link(f"{self.etc}/previous", f"releases/{before}", check)
                 elif os.path.lexists(f"{self.etc}/previous"):
                     os.unlink(f"{self.etc}/previous")
-            for held in HELD.values():
+            for held in reversed(HELD.values()):
                 if os.path.lexists(f"{self.etc}/{held}"):
                     os.unlink(f"{self.etc}/{held}")
         return True

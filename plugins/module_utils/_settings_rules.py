@@ -20,6 +20,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._settings impor
     problems,
 )
 
+_FROM_FILE = ("sharegpt", "custom")
 # the teardown removes directories below these names, so none of them may be shared with the system
 _SYSTEM = re.compile(
     r"/(?:(?:bin|boot|dev|etc|lib\w*|proc|run|sbin|sys|tmp|var/tmp|var/run|usr(?!/local))(?:/.*)?"
@@ -176,6 +177,10 @@ RULES: dict[str, Rule] = {
     ),
     "vllm_bench_requests": number(1, 10**7, also="0 for as many as the load needs"),
     "vllm_bench_repeats": number(1, 1000),
+    "vllm_bench_dataset_path": text(r"(/[^\0\r\n]+)?", "the absolute path of a file on the host, or nothing"),
+    "vllm_bench_prefixes": number(1, 10**6),
+    "vllm_bench_prefix_tokens": number(1, 2**24, also="0 for three quarters of a prompt"),
+    "vllm_bench_range_ratio": number(0, 0.99, "a share"),
     "vllm_bench_python": text(rf"({PYTHON})?", "the absolute path of an interpreter that has vLLM, or nothing"),
     "vllm_bench_environment": Rule(_variables, _NAME_VALUE),
     "gateway_keys_add": CLIENTS,
@@ -248,6 +253,37 @@ TOGETHER = (
         lambda held: bool(held["monitoring_hosts"]) and not is_true(held["monitoring_prometheus"]),
         "monitoring_hosts is set but monitoring_prometheus is false; leave one of them out",
         ("monitoring_hosts", "monitoring_prometheus"),
+    ),
+    Together(
+        lambda held: held["vllm_bench_dataset"] in _FROM_FILE and not held["vllm_bench_dataset_path"],
+        "vllm_bench_dataset is sharegpt or custom but vllm_bench_dataset_path is empty; give the file on the host that "
+        "has the prompts",
+        ("vllm_bench_dataset", "vllm_bench_dataset_path"),
+    ),
+    Together(
+        lambda held: held["vllm_bench_dataset"] not in _FROM_FILE and bool(held["vllm_bench_dataset_path"]),
+        "vllm_bench_dataset_path is only read with vllm_bench_dataset sharegpt or custom; set that, or leave the path "
+        "out",
+        ("vllm_bench_dataset", "vllm_bench_dataset_path"),
+    ),
+    Together(
+        lambda held: (
+            held["vllm_bench_dataset"] == "custom"
+            and bool(held["vllm_bench_dataset_path"])
+            and not str(held["vllm_bench_dataset_path"]).endswith(".jsonl")
+        ),
+        "vllm_bench_dataset is custom but vllm_bench_dataset_path does not end in .jsonl; give such a file",
+        ("vllm_bench_dataset", "vllm_bench_dataset_path"),
+    ),
+    Together(
+        lambda held: held["vllm_bench_dataset"] != "random" and float(held["vllm_bench_range_ratio"]) > 0,
+        "vllm_bench_range_ratio goes with vllm_bench_dataset random alone; leave one of them out",
+        ("vllm_bench_dataset", "vllm_bench_range_ratio"),
+    ),
+    Together(
+        lambda held: held["vllm_bench_dataset"] in _FROM_FILE and int(held["vllm_bench_input_tokens"]) > 0,
+        "vllm_bench_input_tokens cannot be used with prompts of a file, which have lengths of their own; leave it out",
+        ("vllm_bench_dataset", "vllm_bench_input_tokens"),
     ),
 )
 

@@ -204,6 +204,12 @@ host:
       description: What the playbook C(benchmark) measured here last, or none. It lies beside the plan.
       type: dict
       returned: always
+    held:
+      description:
+        - The release that served before the playbook C(benchmark) began, while it tries others, and after it was
+          interrupted. Empty otherwise.
+      type: str
+      returned: always
     plan:
       description: The plan applied last, or none.
       type: dict
@@ -226,6 +232,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
     pci_nvidia_cards,
     probe,
 )
+from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import ReleaseStore
 
 
 def read_cards(module: AnsibleModule) -> tuple:
@@ -319,6 +326,7 @@ def main() -> None:
         "vllm_pids": _host.unit_pids("vllm@"),
         "systemd": _host.systemd(module.run_command),
         "nginx": _host.nginx(module.run_command, module.get_bin_path("nginx")),
+        "held": ReleaseStore(os.path.dirname(wanted["plan_path"])).held(),
         "plan": _host.kept(wanted["plan_path"]),
         "measured": _host.kept(os.path.join(os.path.dirname(wanted["plan_path"]), "measured.json")),
     }

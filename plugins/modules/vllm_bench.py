@@ -15,7 +15,11 @@ description:
     throughput, TTFT, TPOT, inter-token and end-to-end latency with their spread.
   - One such client reads some 10,000 tokens a second at most. Larger loads are shared out to several client processes
     that begin at the same moment, and what they measured is counted as one.
-  - Prompts are never asked twice, so the prefix cache of an engine knows none of them.
+  - Prompts that it makes are never asked twice, so the prefix cache of an engine knows none of them. Those of a file
+    come again in every repeat, and where a run needs more than the file has.
+  - It goes on in the background of the host, and each run is told as it ends. A connection that is lost for less than
+    ten minutes is no matter; where nobody asks for so long, it ends by itself. A host has one at a time, and a new one
+    ends the former.
 notes:
   - It loads the endpoint as much as it is told to. Other users notice that, and the figures notice them.
   - Each run writes a line to the system log.
@@ -27,22 +31,30 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     details:
-      - In check mode the options are checked, and nothing is asked.
+      - In check mode the load is checked as with O(state=checked), and nothing is asked.
 options:
+  state:
+    description:
+      - V(measured) measures. V(checked) only sees whether the load can be asked, with the file of O(dataset_path).
+      - V(stopped) ends a measurement that somebody left behind on this host.
+    type: str
+    choices:
+      - measured
+      - checked
+      - stopped
+    default: measured
   urls:
     description:
       - Addresses of the endpoint, such as V(http://127.0.0.1:8000). Of several, each is asked by as many clients.
+      - Needed to measure.
     type: list
     elements: str
-    required: true
   served_model_name:
-    description: Name under which the model is served.
+    description: Name under which the model is served. Needed to measure.
     type: str
-    required: true
   tokenizer:
-    description: Directory on the host with the model's tokenizer. The model's own directory has it.
+    description: Directory on the host with the model's tokenizer. The model's own directory has it. Needed to measure.
     type: path
-    required: true
   python:
     description: Python on the host that can import vLLM, of the release that is measured or another one.
     type: path
@@ -90,7 +102,10 @@ options:
   dataset:
     description:
       - V(random) makes prompts of random words. V(prefix_repetition) makes prompts of which many begin alike.
-      - V(sharegpt) and V(custom) read O(dataset_path), in the formats that C(vllm bench serve) documents.
+      - V(sharegpt) reads a JSON list of conversations from O(dataset_path), and asks the first turn of each for an
+        answer as long as the second one. Its client leaves out those with more than 1024 tokens before, or 2048 in all.
+      - V(custom) reads lines of JSON, each with a C(prompt) and C(output_tokens).
+      - With a file O(output_tokens) sets the length of all answers, and O(input_tokens) is not used.
     type: str
     choices:
       - random
@@ -99,12 +114,24 @@ options:
       - custom
     default: random
   dataset_path:
-    description: File on the host with the prompts.
+    description: File on the host with the prompts. For V(custom) its name ends in C(.jsonl).
     type: path
   prefixes:
-    description: With O(dataset=prefix_repetition), how many beginnings there are. Each is three quarters of a prompt.
+    description:
+      - With O(dataset=prefix_repetition), how many beginnings there are. Requests of a run are rounded up, so that each
+        beginning has as many.
     type: int
     default: 10
+  prefix_tokens:
+    description: With O(dataset=prefix_repetition), tokens of a beginning. V(0) takes three quarters of a prompt.
+    type: int
+    default: 0
+  range_ratio:
+    description:
+      - With O(dataset=random), by how much lengths of prompts and answers differ up and down, evenly spread. V(0.3)
+        makes 512 tokens 358 to 666.
+    type: float
+    default: 0
   repeats:
     description: How often each load is measured.
     type: int
@@ -128,6 +155,22 @@ options:
   api_key_file:
     description: File on the host with the key that the endpoint asks for. One that is not there means no key.
     type: path
+  title:
+    description: What is measured, for the lines that tell how far it is.
+    type: str
+    default: ""
+  expected:
+    description:
+      - How long it may take, for the same lines. C(runs), seconds of a run by C(label) of the load, C(gone_s), what
+        went by before, and C(after_s), what is to come once all is measured.
+    type: dict
+    default: {}
+  background:
+    description:
+      - Whether to return as soon as it has begun. The part of this module that runs on the controller sets it, looks at
+        the files in C(job) from then on, and returns the result.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -148,7 +191,7 @@ EXAMPLES = r"""
 RETURN = r"""
 points:
   description: One entry for each load, in the order asked for; also where requests failed.
-  returned: always, except in check mode
+  returned: with O(state=measured), except in check mode
   type: list
   elements: dict
   contains:
@@ -184,28 +227,130 @@ points:
       description: The most of each figure over the repeats.
       type: dict
 load:
-  description: What was asked.
-  returned: always
+  description:
+    - What was asked. C(requests) says it in words, C(longest) is the longest request in tokens (V(0) where only the
+      file knows), C(points) are the loads with their C(label), C(concurrency), C(rate) and C(requests), C(loads) the
+      same for O(gpuserve.inference.topology_plan#module:loads), and C(prompts) how many the file has.
+    - Tokens of a file are means, estimated from its letters.
+  returned: with O(state=measured) and O(state=checked)
   type: dict
   sample: {"dataset": "random", "input_tokens": 512, "output_tokens": 128}
+times:
+  description:
+    - C(total_s), what all of it took, C(client_s), how much of that was no run, and C(runs), by C(label) the seconds of
+      a run (median) and what was C(asked).
+  returned: with O(state=measured), except in check mode
+  type: dict
+lines:
+  description: What was said while it ran, one line a run.
+  returned: with O(state=measured), except in check mode
+  type: list
+  elements: str
+job:
+  description: Directory of the background process, for the part of this module that runs on the controller.
+  returned: when that part asks for it
+  type: str
 """
 
 import inspect
 import os
 import tempfile
 import time
+from typing import Callable
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _bench, _bench_client, _engine_keys
+from ansible_collections.gpuserve.inference.plugins.module_utils import (
+    _bench,
+    _bench_client,
+    _bench_dataset,
+    _bench_job,
+    _bench_time,
+    _engine_keys,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
+
+
+def asked_load(wanted: dict) -> tuple:
+    """The load, and what is told of it."""
+    load = _bench.load_from(
+        wanted["preset"], wanted["input_tokens"], wanted["output_tokens"], wanted["concurrencies"], wanted["rates"],
+        wanted["requests"], wanted["dataset"], wanted["dataset_path"] or "", wanted["prefixes"],
+        wanted["prefix_tokens"], wanted["range_ratio"],
+    )  # fmt: skip
+    said = load.to_dict()
+    if load.dataset in _bench.FROM_FILE:
+        prompts = _bench_dataset.look(load.dataset, load.dataset_path, load.output_tokens)
+        said.update(prompts=prompts.count, input_tokens=prompts.input_tokens, output_tokens=prompts.output_tokens)
+    said["loads"] = [
+        {
+            "input_tokens": max(1, round(said["input_tokens"])),
+            "output_tokens": max(1, round(said["output_tokens"])),
+            "concurrency": point.concurrency,
+        }
+        for point in load.points
+        if point.concurrency
+    ]
+    return load, said
+
+
+def nobody(line: str) -> None:
+    """Who does not look gets the result in the end, and the system log has each line."""
+
+
+def measure(module: AnsibleModule, say: Callable[[str], None] = nobody) -> dict:
+    """What the module returns."""
+    wanted = module.params
+    load, said = asked_load(wanted)
+    effort = _bench.Effort(wanted["repeats"], wanted["warmup_requests"], wanted["clients"], wanted["timeout"])
+    if module.check_mode or wanted["state"] == "checked":
+        return {"changed": False, "load": said}
+    endpoint = _bench.endpoint_from(
+        wanted["urls"], wanted["served_model_name"], wanted["tokenizer"],
+        _engine_keys.optional_key(wanted["api_key_file"] or ""), wanted["validate_certs"],
+    )  # fmt: skip
+    plan = _bench.runs(load, endpoint, effort, os.cpu_count() or 1, int(time.time()) % 1000000)
+    environment = {str(name): str(value) for name, value in wanted["environment"].items()}
+
+    def tell(line: str) -> None:
+        module.log(f"benchmark: {line}")
+        say(line)
+
+    told = _bench_time.Teller(load, effort.repeats, wanted["title"], wanted["expected"], time.monotonic, tell)
+    with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as program:
+        program.write(CLIENT)
+        program.flush()
+        figures = _bench.run_client(wanted["python"], program.name, plan, endpoint.key, environment, told.run)
+    points = [one.to_dict() for one in _bench.collect(load, figures)]
+    result = {"changed": False, "points": points, "load": said, "lines": told.lines, "times": told.times(points, said)}
+    bad = [point for point in points if point["failed"]]
+    if bad:
+        result["failed"] = True
+        result["msg"] = (
+            f"{sum(point['failed'] for point in bad)} requests had no whole answer, with {bad[0]['label']} first: "
+            f"{bad[0]['error']}"
+        )
+    return result
+
+
+def in_background(module: AnsibleModule, job: _bench_job.Job) -> dict:
+    job.start(lambda running: whole(lambda: measure(module, running.say)))
+    return {"changed": False, "job": job.where}
+
+
+def whole(work: Callable[[], dict]) -> dict:
+    try:
+        return work()
+    except GpuserveError as exc:
+        return {"failed": True, "msg": str(exc)}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "urls": {"type": "list", "elements": "str", "required": True},
-            "served_model_name": {"type": "str", "required": True},
-            "tokenizer": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["measured", "checked", "stopped"], "default": "measured"},
+            "urls": {"type": "list", "elements": "str"},
+            "served_model_name": {"type": "str"},
+            "tokenizer": {"type": "path", "no_log": False},
             "python": {"type": "path", "default": "/opt/gpuserve/engines/current/bin/python"},
             "environment": {"type": "dict", "default": {}},
             "preset": {"type": "str", "choices": list(_bench.PRESETS), "default": "mixed"},
@@ -217,51 +362,35 @@ def main() -> None:
             "dataset": {"type": "str", "choices": list(_bench.DATASETS), "default": "random"},
             "dataset_path": {"type": "path"},
             "prefixes": {"type": "int", "default": 10},
+            "prefix_tokens": {"type": "int", "default": 0, "no_log": False},
+            "range_ratio": {"type": "float", "default": 0.0},
             "repeats": {"type": "int", "default": 3},
             "warmup_requests": {"type": "int", "default": 16},
             "clients": {"type": "int", "default": 0},
             "validate_certs": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 1800},
             "api_key_file": {"type": "path", "no_log": False},
+            "title": {"type": "str", "default": ""},
+            "expected": {"type": "dict", "default": {}},
+            "background": {"type": "bool", "default": False},
         },
+        required_if=[("state", "measured", ("urls", "served_model_name", "tokenizer"))],
         supports_check_mode=True,
     )
+    job = _bench_job.Job(_bench_job.folder())
     wanted = module.params
-    try:
-        load = _bench.load_from(
-            wanted["preset"], wanted["input_tokens"], wanted["output_tokens"], wanted["concurrencies"], wanted["rates"],
-            wanted["requests"], wanted["dataset"], wanted["dataset_path"] or "", wanted["prefixes"],
-        )  # fmt: skip
-        endpoint = _bench.endpoint_from(
-            wanted["urls"], wanted["served_model_name"], wanted["tokenizer"],
-            _engine_keys.optional_key(wanted["api_key_file"] or ""), wanted["validate_certs"],
-        )  # fmt: skip
-        effort = _bench.Effort(wanted["repeats"], wanted["warmup_requests"], wanted["clients"], wanted["timeout"])
-        plan = _bench.runs(load, endpoint, effort, os.cpu_count() or 1, int(time.time()) % 1000000)
-        said = {"dataset": load.dataset, "input_tokens": load.input_tokens, "output_tokens": load.output_tokens}
-        if module.check_mode:
-            module.exit_json(changed=False, load=said)
-        environment = {str(name): str(value) for name, value in wanted["environment"].items()}
-        with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as program:
-            program.write(inspect.getsource(_bench_client))
-            program.flush()
-            told = _bench.run_client(
-                wanted["python"], program.name, plan, endpoint.key, environment,
-                lambda figures: module.log(_bench.progress_line(figures, load)),
-            )  # fmt: skip
-    except GpuserveError as exc:
-        module.fail_json(msg=str(exc))
-    points = [one.to_dict() for one in _bench.collect(load, told)]
-    bad = [point for point in points if point["failed"]]
-    if bad:
-        module.fail_json(
-            msg=f"{sum(point['failed'] for point in bad)} requests had no whole answer, with {bad[0]['label']} first: "
-            f"{bad[0]['error']}",
-            points=points,
-            load=said,
-        )
-    module.exit_json(changed=False, points=points, load=said)
+    if wanted["state"] == "stopped":
+        result = whole(lambda: {"changed": bool(job.running()) if module.check_mode else job.stop()})
+    elif wanted["background"] and wanted["state"] == "measured" and not module.check_mode:
+        result = whole(lambda: in_background(module, job))
+    else:
+        result = whole(lambda: measure(module))
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)
 
+
+CLIENT = inspect.getsource(_bench_client)  # read now: what the module came in is gone when it runs in the background
 
 if __name__ == "__main__":
     main()

@@ -30,6 +30,7 @@ options:
     description:
       - Name of the release, twelve hexadecimal digits.
       - V(previous) is the last good one where some instance has left it, else the one that was good before it.
+        While one is held it is that one.
       - V(held) is the one that O(state=held) keeps.
       - Needed with every O(state) but V(held) and V(unheld), and with V(compared) where O(plan) is not given.
     type: str
@@ -40,7 +41,7 @@ options:
       - V(started) stops whatever is not as wanted, all at once, and starts it with this release.
       - V(good) remembers the release as good, and removes releases that nothing needs any more.
       - V(held) keeps the release that is good now while others are tried, with what it would go back to. V(unheld) ends
-        that. Both tell the release that is held, or was.
+        that, and removes the releases that were tried. Both tell the release that is held, or was.
     type: str
     choices:
       - found
@@ -194,6 +195,10 @@ good:
   description: The release that was good last. Empty where there was none.
   returned: success
   type: str
+held:
+  description: The release that O(state=held) keeps. Empty where none is.
+  returned: success, except with O(state=held) and O(state=unheld)
+  type: str
 good_targets:
   description: What M(gpuserve.inference.vllm_ready) has to ask of the instances of that release.
   returned: success
@@ -206,7 +211,7 @@ units:
   elements: dict
 removed:
   description: Releases, engines and models that were removed, or would be.
-  returned: with O(state=good)
+  returned: with O(state=good) and O(state=unheld)
   type: list
   elements: str
 """
@@ -264,8 +269,11 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
     params, check = dict(module.params), module.check_mode
     if params["state"] in ("held", "unheld"):
         before = store.held()
-        changed = store.hold(check) if params["state"] == "held" else store.unhold(check)
-        return {"changed": changed, "release": before or store.held(), "good": store.good()}
+        if params["state"] == "held":
+            return {"changed": store.hold(check), "release": before or store.held(), "good": store.good()}
+        changed = store.unhold(check)
+        removed = [store.folder(name) for name in store.prune(check)] if before else []
+        return {"changed": changed or bool(removed), "release": before, "good": store.good(), "removed": removed}
     result: dict = {"changed": False}
     if params["state"] == "compared":
         if params["plan"]:
@@ -306,7 +314,7 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
                 os.unlink(f"{path}.lock.txt")
         result.update(changed=bool(back or changed or removed), removed=removed)
     good = store.good()
-    result.update(good=good, good_targets=list(store.load(good).targets) if good else [])
+    result.update(good=good, held=store.held(), good_targets=list(store.load(good).targets) if good else [])
     return result
 
 

@@ -23,6 +23,8 @@ def main(args):
     import asyncio, os
     if (args.does or args.model) == "raise" and args.seed.endswith("1"):
         raise ValueError("no such dataset")
+    if (args.does or args.model) == "never":
+        raise ValueError("no such model")
     if args.does == "die" and args.seed.endswith("1"):
         os._exit(9)
     time.sleep(0.3 * int(args.seed[-1]))  # one takes longer over its prompts

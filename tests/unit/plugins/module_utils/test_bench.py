@@ -62,6 +62,10 @@ def test_what_is_given_goes_before_the_preset(options: dict[str, Any], labels: l
         ({"input_tokens": -1}, "input_tokens -1 is out of range"),
         ({"requests": -5}, "requests -5 is out of range"),
         ({"prefixes": 0}, "prefixes 0 is out of range"),
+        ({"prefix_tokens": -1}, "prefix_tokens -1 is out of range"),
+        ({"dataset": "prefix_repetition", "prefix_tokens": 512}, "prefix_tokens 512 leaves nothing of a prompt of 512"),
+        ({"range_ratio": 1.0}, "range_ratio 1 is out of range"),
+        ({"dataset": "prefix_repetition", "range_ratio": 0.1}, "range_ratio 0.1 is not used with dataset prefix_rep"),
     ],
 )
 def test_bad_loads(options: dict[str, Any], error: str) -> None:
@@ -100,7 +104,7 @@ def test_bad_effort(given: dict[str, int]) -> None:
         (
             "prefix_repetition",
             "--dataset-name prefix_repetition --prefix-repetition-prefix-len 300 --prefix-repetition-suffix-len 100 "
-            "--prefix-repetition-num-prefixes 10 --prefix-repetition-output-len 100 --ignore-eos",
+            "--prefix-repetition-output-len 100 --ignore-eos",
         ),
     ],
 )
@@ -108,9 +112,77 @@ def test_words_of_a_dataset(dataset: str, words: str) -> None:
     assert load_from(input_tokens=400, output_tokens=100, dataset=dataset).words() == words.split()
 
 
-def test_words_of_a_file() -> None:
-    load = load_from(dataset="custom", dataset_path="/srv/asked.jsonl")
-    assert load.words() == ["--dataset-name", "custom", "--dataset-path", "/srv/asked.jsonl"]
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        # vLLM's own default for their answers is 256 tokens
+        ({"dataset": "custom", "dataset_path": "/srv/a.jsonl"}, "--custom-output-len -1"),
+        (
+            {"dataset": "custom", "dataset_path": "/srv/a.jsonl", "output_tokens": 64},
+            "--custom-output-len 64 --ignore-eos",
+        ),
+        ({"dataset": "sharegpt", "dataset_path": "/srv/a.json"}, ""),
+        (
+            {"dataset": "sharegpt", "dataset_path": "/srv/a.json", "output_tokens": 64},
+            "--sharegpt-output-len 64 --ignore-eos",
+        ),
+    ],
+)
+def test_words_of_a_file(options: dict[str, Any], words: str) -> None:
+    named = ["--dataset-name", options["dataset"], "--dataset-path", options["dataset_path"]]
+    assert load_from(**options).words() == [*named, *words.split()]
+
+
+def test_prompts_are_put_into_a_frame_where_the_model_has_one(tmp_path: Path) -> None:
+    at = Endpoint(("http://h",), "m", str(tmp_path))
+    load = load_from(dataset="custom", dataset_path="/srv/a.jsonl")
+    assert "--skip-chat-template" in runs(load, at, Effort(), 8, 0)[0]["words"]
+    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": "x"}', encoding="utf-8")
+    assert "--skip-chat-template" not in runs(load, at, Effort(), 8, 0)[0]["words"]
+
+
+def test_lengths_may_differ() -> None:
+    load = load_from(input_tokens=100, output_tokens=50, range_ratio=0.3)
+    assert load.words()[-3:] == ["--random-range-ratio", "0.3", "--ignore-eos"]
+    assert (load.longest, load_from(input_tokens=100, output_tokens=50).longest) == (195, 150)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "random"),
+        ({"range_ratio": 0.3}, "random, lengths +-30%"),
+        ({"dataset": "prefix_repetition", "prefixes": 4}, "prefix_repetition, 4 prefixes"),
+        ({"dataset": "prefix_repetition", "prefix_tokens": 99}, "prefix_repetition, 10 prefixes of 99 tokens"),
+        ({"dataset": "custom", "dataset_path": "/a.jsonl"}, "custom /a.jsonl"),
+        ({"dataset": "sharegpt", "dataset_path": "/a", "output_tokens": 9}, "sharegpt /a, 9 output tokens each"),
+    ],
+)
+def test_what_is_asked_in_words(options: dict[str, Any], said: str) -> None:
+    assert load_from(**options).requests == said
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 16, 128])
+@pytest.mark.parametrize("prefixes", [1, 3, 10, 50])
+def test_each_prefix_is_asked_as_often(concurrency: int, prefixes: int) -> None:
+    """vLLM leaves out requests that are over, which would count as failed ones."""
+    load = load_from(dataset="prefix_repetition", prefixes=prefixes, concurrencies=[concurrency])
+    for one in runs(load, AT, Effort(), 32, 0):
+        run = _bench_client.Run(**one)
+        words = run.clients_words()
+        counts = [
+            [int(w[w.index(f) + 1]) for w in words] for f in ("--num-prompts", "--prefix-repetition-num-prefixes")
+        ]
+        assert all(asked % few == 0 for asked, few in zip(*counts))
+        assert run.asked == run.requests == sum(counts[0])
+        if one["name"] != "warm-up":
+            assert sum(counts[1]) == prefixes
+            assert len(set(counts[1])) == 1  # no client has more to do than another
+
+
+def test_several_doors_share_the_prefixes() -> None:
+    run = _bench_client.Run("0/0", ("http://a", "http://b"), 9, concurrency=8, clients=2, prefixes=3)
+    assert run.asked == sum(int(words[words.index("--num-prompts") + 1]) for words in run.clients_words()) == 9
 
 
 @pytest.mark.parametrize(
@@ -170,7 +242,7 @@ def test_the_client_is_run_and_tells_each_run_as_it_ends(tmp_path: Path) -> None
         lambda one: heard.append(_bench.progress_line(one, load)),
     )  # fmt: skip
     assert [one["name"] for one in told] == ["warm-up", "0/0"] and not any(one["failed"] for one in told)
-    assert heard[1].startswith("benchmark: 2 at once, repeat 1: ")
+    assert heard[1].startswith("2 at once, ")
 
 
 @pytest.mark.parametrize(

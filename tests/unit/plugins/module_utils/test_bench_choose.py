@@ -14,6 +14,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose i
     VERSION,
     Arrangement,
     Conditions,
+    asked_from,
     differences,
     scores,
     winner,
@@ -93,10 +94,44 @@ def test_what_has_changed_is_named(changed: dict[str, Any], told: str) -> None:
     assert differences(record(**changed), NOW) == [told]
 
 
-@pytest.mark.parametrize("broken", [{}, {"version": 2, "conditions": NOW.to_dict()}])
+@pytest.mark.parametrize("broken", [{}, {"version": 1, "conditions": NOW.to_dict()}])
 def test_another_format_is_not_read(broken: dict[str, Any]) -> None:
     assert differences(broken, NOW)[0].startswith("its format is")
 
 
 def test_a_record_without_conditions_differs_in_all() -> None:
-    assert len(differences({"version": VERSION}, NOW)) == len(NOW.to_dict())
+    assert len(differences({"version": VERSION}, NOW)) == len(NOW.to_dict()) - 1  # no load is asked for by name
+
+
+ASKED = {"preset": "chat"}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "told"),
+    [
+        ({}, {}, ""),
+        # who names no load now takes what was measured; another dataset is another thing
+        ({"preset": "rag"}, {}, ""),
+        (
+            {"preset": "rag"},
+            {"named": True},
+            "load '4096 + 256 tokens, 1 at once, 8 at once, 32 at once' then, '512 + ",
+        ),
+        ({"preset": "chat"}, {"named": True}, ""),
+        ({"dataset": "custom", "dataset_path": "/a.jsonl"}, {}, "dataset 'custom /a.jsonl' then, 'random' now"),
+        (
+            {"dataset": "prefix_repetition"},
+            {"dataset": "prefix_repetition", "prefixes": 4},
+            "dataset 'prefix_repetition, 10 prefixes' then, 'prefix_repetition, 4 prefixes' now",
+        ),
+        (
+            {"range_ratio": 0.2},
+            {"range_ratio": 0.3},
+            "dataset 'random, lengths +-20%' then, 'random, lengths +-30%' now",
+        ),
+    ],
+)
+def test_another_load_is_another_measurement(then: dict[str, Any], now: dict[str, Any], told: str) -> None:
+    old = replace(NOW, **asked_from({**ASKED, **then, "named": True})).to_dict()
+    lines = differences({"version": VERSION, "conditions": old}, replace(NOW, **asked_from({**ASKED, **now})))
+    assert "; ".join(lines).startswith(told) and bool(lines) == bool(told)

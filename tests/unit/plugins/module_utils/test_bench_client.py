@@ -10,6 +10,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _bench_client
@@ -129,3 +131,17 @@ def test_a_client_that_fails_holds_up_nobody(tmp_path: Path, does: str, error: s
     status, (one,) = told(tmp_path, run)
     assert status == 1 and one["failed"] == 8
     assert error in str(one["error"])
+
+
+def test_prompts_of_a_file_are_read_without_pandas(tmp_path: Path) -> None:
+    path = tmp_path / "asked.jsonl"
+    path.write_text("".join(f'{{"prompt": "{n}", "output_tokens": {n + 1}}}\n\n' for n in range(20)), encoding="utf-8")
+
+    def held(**more: Any) -> list[str]:
+        dataset = SimpleNamespace(dataset_path=str(path), random_seed=3, **more)
+        _bench_client._read_lines(dataset)
+        return [row["prompt"] for row in dataset.data]
+
+    plain = [str(n) for n in range(20)]
+    assert held(disable_shuffle=True) == plain
+    assert held() == held() != plain and sorted(held()) == sorted(plain)

@@ -74,6 +74,20 @@ def test_a_candidate_that_does_not_fit_says_why() -> None:
     assert bench_candidates(made, [label])["problem"].startswith(f"candidate {label} cannot run here: ")
 
 
+def test_a_request_that_is_too_long_is_refused() -> None:
+    made = plan(max_model_len="4096")
+    assert bench_candidates(made, longest=4096)["problem"] == ""
+    assert bench_candidates(made, longest=5000)["problem"] == (
+        "a request of 5,000 tokens does not go into max_model_len 4,096 of 2xTP1; give less as vllm_bench_input_tokens "
+        "and vllm_bench_output_tokens, or raise vllm_max_model_len"
+    )
+
+
+def test_who_names_no_load_takes_what_was_measured() -> None:
+    record = result(measured(200.0, 280.0), plan(), CARDS, {**WISHES, "asked": {"preset": "rag"}})["record"]
+    assert plan(topology="measured", measured=record, bench_load={"preset": "mixed"})["tensor_parallel_size"] == 2
+
+
 def test_the_planner_serves_what_was_faster() -> None:
     found = result(measured(200.0, 280.0), plan(topology="data_parallel"), CARDS, WISHES, now=1.0)
     assert found["winner"] == "1xTP2"
@@ -89,6 +103,14 @@ def test_the_planner_serves_what_was_faster() -> None:
         ({"vllm_version": "0.31.0"}, "vllm version '0.32.0' then, '0.31.0' now"),
         ({"workload": "latency"}, "workload 'mixed' then, 'latency' now"),
         ({"max_model_len": "8192"}, "max model len 'auto' then, '8192' now"),
+        (
+            {"bench_load": {"dataset": "custom", "dataset_path": "/srv/asked.jsonl"}},
+            "dataset 'random' then, 'custom /srv/asked.jsonl' now",
+        ),
+        (
+            {"bench_load": {"preset": "rag", "named": True}},
+            "load '512 + 128 tokens, 1 at once, 16 at once, 128 at once' then, '4096 + 256 tokens, 1 at once, 8 at ",
+        ),
         (
             {"gpus": cards("h200", "h200", "h200", "h200"), "links": links(4, nvlink=18)},
             "cards 2 x NVIDIA H200 then, 4 x NVIDIA H200 now",

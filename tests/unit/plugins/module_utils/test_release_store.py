@@ -266,6 +266,8 @@ def test_what_is_held_outlives_everything_that_is_tried(host):
     assert host.store.hold() and not host.store.hold()
     tried(host, "c", "d", "e")
     assert host.store.held() == two.id == apply.wanted_release(host.store, "held")
+    # a rollback after a benchmark that was interrupted leads to what served before it
+    assert apply.wanted_release(host.store, "previous") == two.id != host.store.good()
     assert {one.id, two.id} <= set(host.store.ids())
     host.store.finish(two.id)
     assert host.store.unhold() and not host.store.unhold()
@@ -308,3 +310,17 @@ def test_check_mode_holds_nothing(host):
     assert host.store.hold(check=True) and not host.store.held()
     host.store.hold()
     assert host.store.unhold(check=True) and host.store.held()
+
+
+def test_an_end_of_the_holding_that_was_cut_off_leaves_nothing_for_the_next_one(host):
+    one, two = (host.write(words=(f"--{name}",)) for name in "ab")
+    for release in (one, two):
+        host.store.finish(release.id)
+    host.store.hold()
+    os.unlink(f"{host.etc}/held.json")  # as far as it came
+    os.unlink(f"{host.etc}/previous")
+    host.store.hold()
+    tried(host, "c")
+    host.store.finish(two.id)
+    host.store.unhold()
+    assert (host.store.good(), host.store.previous(), host.store.held()) == (two.id, "", "")

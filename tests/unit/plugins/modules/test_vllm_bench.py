@@ -25,7 +25,15 @@ def test_measured(args):
     assert (said.get("failed"), said["changed"]) == (None, False)
     assert [point["label"] for point in said["points"]] == ["1 at once", "4 at once"]
     assert said["points"][0]["figures"]["ttft_ms_p50"] == 100.0
-    assert said["load"] == {"dataset": "random", "input_tokens": 512, "output_tokens": 128}
+    load = said["load"]
+    assert (load["requests"], load["input_tokens"], load["output_tokens"], load["longest"]) == ("random", 512, 128, 640)
+    assert load["loads"][1] == {"concurrency": 4, "input_tokens": 512, "output_tokens": 128}
+    assert [line.partition(", ")[0] for line in said["lines"]][1:3] == [
+        "run 1 of 4: 1 at once",
+        "run 2 of 4: 4 at once",
+    ]
+    assert said["times"]["runs"]["1 at once"] == {"seconds": 0.2, "asked": "8 x 512 + 128"}
+    assert said["times"]["total_s"] >= said["times"]["client_s"] >= 0
 
 
 def test_requests_without_an_answer_fail_it_and_the_figures_come_along(args):
@@ -34,6 +42,12 @@ def test_requests_without_an_answer_fail_it_and_the_figures_come_along(args):
     assert said["failed"]
     assert said["msg"].endswith("requests had no whole answer, with 16 at once first: ValueError: no such dataset")
     assert said["points"][0]["failed"] > 0
+
+
+def test_where_the_warm_up_has_no_answer_nothing_else_is_asked(args):
+    said = call(vllm_bench, {**args, "served_model_name": "never"})
+    assert said["msg"] == "no request of the warm-up had a whole answer: ValueError: no such model"
+    assert "points" not in said
 
 
 def test_check_mode_asks_nothing(args):
@@ -55,3 +69,18 @@ def test_bad_input(args, given, text):
     said = call(vllm_bench, {**args, **given})
     assert said["failed"]
     assert text in said["msg"]
+
+
+def test_checked_needs_no_endpoint(tmp_path):
+    said = call(vllm_bench, {"state": "checked", "preset": "rag"})
+    assert said["load"]["requests"] == "random" and "points" not in said
+    path = tmp_path / "asked.jsonl"
+    path.write_text('{"prompt": "word word word", "output_tokens": 9}\n', encoding="utf-8")
+    said = call(vllm_bench, {"state": "checked", "dataset": "custom", "dataset_path": str(path)})
+    assert (said["load"]["prompts"], said["load"]["output_tokens"], said["load"]["longest"]) == (1, 9.0, 0)
+    said = call(vllm_bench, {"state": "checked", "dataset": "custom", "dataset_path": "/no/such.jsonl"})
+    assert said["failed"] and said["msg"].startswith("dataset_path /no/such.jsonl cannot be read on this host (No such")
+
+
+def test_measuring_needs_an_endpoint():
+    assert "missing: urls, served_model_name, tokenizer" in call(vllm_bench, {})["msg"]

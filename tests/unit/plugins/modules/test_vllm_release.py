@@ -90,6 +90,24 @@ def test_from_nothing_to_another_release_and_back(host):
     assert release(host, "previous")["mode"] == "rolling"
 
 
+def test_what_was_tried_is_removed_when_the_holding_ends(host):
+    one = host.write()
+    release(host, one, state="started")
+    release(host, one, state="good")
+    assert call(vllm_release, {"state": "held"})["release"] == one.id
+    two = host.write(words=("--a",))
+    release(host, two, state="started")
+    release(host, two, state="good", trying=True)
+    assert release(host, "previous", state="found")["held"] == one.id
+    release(host, "held", state="started")
+    release(host, "held", state="good", trying=True)
+    assert set(host.store.ids()) == {one.id, two.id}
+    ended = call(vllm_release, {"state": "unheld"})
+    assert ended["changed"] and ended["release"] == one.id and len(ended["removed"]) == 1
+    assert (host.store.ids(), host.store.good(), host.store.previous()) == ([one.id], one.id, "")
+    assert not call(vllm_release, {"state": "unheld"})["changed"]
+
+
 def test_check_mode_needs_no_files(host):
     one = host.write()
     rows = [{"name": "gpu0", "digest": "new", "port": 8001}, {"name": "gpu1", "digest": "new", "port": 8002}]
