@@ -12,6 +12,7 @@ import json
 import re
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._engine_cache import VARIABLE, cache_key
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_keys import CLIENTS, ENGINE_KEY
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._preflight import parse_listen
@@ -60,8 +61,9 @@ def instance_files(
     instances = []
     for instance in plan["instances"]:
         name = instance["name"]
-        arguments = argument_text([*command, "serve", model_path, *instance["args"]])
-        body = environment_text({**instance["env"], **environment})
+        start, variables = [*command, "serve", model_path], {**instance["env"], **environment}
+        arguments = argument_text([*start, *instance["args"]])
+        body = environment_text({**variables, VARIABLE: cache_key(start, instance["args"], variables)})
         digest = hashlib.sha256("\0".join((unit, arguments, body)).encode()).hexdigest()
         texts[f"{name}.args"] = arguments
         texts[f"{name}.env"] = f'{body}{DIGEST_VARIABLE}="{digest}"\n'

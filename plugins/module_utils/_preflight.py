@@ -16,6 +16,8 @@ GIB = 2**30
 
 # unpacked size of the locked engine and what its caches need while it is installed; measured for 0.32.0
 ENGINE_BYTES = {"cuda": 12 * GIB, "cpu": 4 * GIB}
+# where the replicas keep what they compile, and what must be free there: a margin, since it depends on the model
+CACHES, CACHE_BYTES = "/var/cache/gpuserve", GIB
 MIN_SYSTEMD = 247  # Debian 11; LoadCredential= came with it
 
 
@@ -163,6 +165,12 @@ def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -
                 f"vLLM needs {need / GIB:.0f} GiB free below {wishes.prefix}, {space['free_bytes'] / GIB:.1f} GiB are; "
                 "free some space or set vllm_prefix to a larger disk"
             )
+    space = look.get("disks", {}).get(CACHES, {})
+    if space.get("free_bytes", CACHE_BYTES) < CACHE_BYTES:
+        found.append(
+            f"engines need {CACHE_BYTES / GIB:.0f} GiB free below {CACHES} for what they compile, "
+            f"{space['free_bytes'] / GIB:.1f} GiB are; free some space at {space['measured_at']}"
+        )
     if wishes.model_path:
         state = look.get("paths", {}).get(wishes.model_path, {})
         if state.get("exists") and not state.get("readable_by_service"):

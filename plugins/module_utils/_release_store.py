@@ -19,6 +19,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._engine_cache import key_in
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import read_text, write_text
 from ansible_collections.gpuserve.inference.plugins.module_utils._instances import CONFIG_DIR, UNIT_PATH
@@ -174,6 +175,11 @@ class ReleaseStore:
         """The good one, the one before it, what is held, and those that an instance is linked to."""
         held = {self._named_by(f"{self.etc}/{link}") for link in HELD.values()}
         return {self.good(), self.previous(), *held, *(self.of(name) for name in self.names())} - {""}
+
+    def cache_keys(self) -> Optional[set[str]]:
+        """Which compiled caches the releases on this host need; None where one of them does not say."""
+        found = [key_in(read_text(path) or "") for path in glob.glob(f"{self.etc}/releases/*/*.env")]
+        return set(found) if all(found) else None
 
     # ---- trying others for a while
 

@@ -24,7 +24,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._release_store 
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._units import unit_name
 
-STAGES = ("read_ahead", "take_out", "drain", "stop", "switch", "start", "ready", "put_back")
+STAGES = ("read_ahead", "take_out", "drain", "stop", "switch", "start", "ready", "keep_cache", "put_back")
 Row = Mapping[str, Any]
 
 
@@ -40,6 +40,7 @@ class Hands:
     sleep: Callable[[float], None]
     say: Callable[[str], None] = lambda line: None
     read_ahead: Optional[Callable[[str], str]] = None  # of a model's directory; tells what it did
+    keep_cache: Optional[Callable[[str, str], str]] = None  # of an instance, by its environment file; tells what it did
     doing: Callable[[str], None] = lambda line: None  # told as a stage begins
 
 
@@ -148,6 +149,7 @@ class Roll:
             self._come_up(self._wanted, begin)
         except GpuserveError as exc:
             self._go_back(exc)
+        self._keep_cache()
         self._stage("put_back", self._put_back)
         self.out.changed = True
         return self.out
@@ -300,6 +302,14 @@ class Roll:
         if not outcome.ready:
             raise _Failed(outcome.line())
         return ""
+
+    def _keep_cache(self) -> None:
+        """The next replicas need not compile again: copied now, since no client's request has reached this one yet."""
+        keep, path = self._hands.keep_cache, f"{self._store.folder(self._wanted.id)}/{self._name}.env"
+        if keep and self._hands.rotation.gateway and len(self._wanted.instances) > 1:
+            self._stage("keep_cache", lambda: keep(self._name, path))
+            if not self.out.stages[-1]["note"]:
+                self.out.stages.pop()
 
     def _put_back(self) -> str:
         self.out.changed |= self._hands.rotation.put_back([self._name], BY)

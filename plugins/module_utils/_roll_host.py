@@ -11,8 +11,10 @@ import time
 from typing import Any, Callable, Mapping
 
 from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_drain, _engine_wait
+from ansible_collections.gpuserve.inference.plugins.module_utils._cache_run import cache_of
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import EngineClient
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import read_text
 from ansible_collections.gpuserve.inference.plugins.module_utils._read_ahead import read_ahead
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_apply import Look
 from ansible_collections.gpuserve.inference.plugins.module_utils._roll import Hands
@@ -30,6 +32,12 @@ def serves(row: Mapping[str, Any]) -> bool:
         return EngineClient(_engine_wait.targets_from([row])[0].address, timeout=3).health() == 200
     except EngineError:
         return False
+
+
+def keep_cache(name: str, path: str) -> str:
+    """For replicas that start after this one; never an error."""
+    cache = cache_of(name, read_text(path) or "")
+    return cache.seal() if cache else ""
 
 
 def look_at(run: Run) -> Look:
@@ -52,4 +60,6 @@ def hands_on(run: Run, say: Callable[[str], None], doing: Callable[[str], None] 
         targets = _engine_wait.targets_from([row])
         return _engine_drain.drain(targets, run, time.monotonic, time.sleep, once=True)[0]
 
-    return Hands(look_at(run), Rotation(run), ready, busy, time.monotonic, time.sleep, say, read_ahead, doing)
+    return Hands(
+        look_at(run), Rotation(run), ready, busy, time.monotonic, time.sleep, say, read_ahead, keep_cache, doing
+    )

@@ -39,7 +39,8 @@ options:
       - V(found) only tells which release O(release) means.
       - V(compared) tells what has to be done. Where no instance must be restarted, it puts links and unit right.
       - V(started) stops whatever is not as wanted, all at once, and starts it with this release.
-      - V(good) remembers the release as good, and removes releases that nothing needs any more.
+      - V(good) remembers the release as good, and removes releases that nothing needs any more, with what their
+        engines compiled.
       - V(held) keeps the release that is good now while others are tried, with what it would go back to. V(unheld) ends
         that, and removes the releases that were tried. Both tell the release that is held, or was.
     type: str
@@ -210,7 +211,7 @@ units:
   type: list
   elements: dict
 removed:
-  description: Releases, engines and models that were removed, or would be.
+  description: Releases, caches of what they compiled, engines and models that were removed, or would be.
   returned: with O(state=good) and O(state=unheld)
   type: list
   elements: str
@@ -223,7 +224,12 @@ import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpuserve.inference.plugins.module_utils import _hold, _instances, _release_apply
+from ansible_collections.gpuserve.inference.plugins.module_utils import (
+    _engine_cache,
+    _hold,
+    _instances,
+    _release_apply,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._host import MARKER
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
@@ -306,6 +312,8 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
         changed = store.finish(release.id)
         changed |= not params["trying"] and store.unhold()
         removed = [store.folder(name) for name in store.prune()]
+        keys = store.cache_keys()
+        removed += _engine_cache.prune(_engine_cache.Places(), keys, store.names()) if keys else []
         kept = [store.load(name) for name in store.kept()]
         for path in _release_apply.unneeded(removable(params["prune"]), kept):
             shutil.rmtree(path)

@@ -17,6 +17,8 @@ description:
     cause.
   - It is left alone while another instance of the host is out of rotation or does not answer, so that never more than
     one is down. An instance that does not run anyway may be started at any time.
+  - What it compiled is kept for the instances that are replaced after it, where root began its cache with an empty
+    directory. It is copied while the instance is out of rotation, before a client's request can reach it.
   - A run that was killed at any step is taken up by the next one. Only one runs on a host at a time, others wait.
   - Each step leaves a line in the system log.
 notes:
@@ -107,7 +109,8 @@ stages:
   elements: dict
   contains:
     stage:
-      description: V(read_ahead), V(take_out), V(drain), V(stop), V(switch), V(start), V(ready) or V(put_back).
+      description:
+        - V(read_ahead), V(take_out), V(drain), V(stop), V(switch), V(start), V(ready), V(keep_cache) or V(put_back).
       type: str
       returned: always
     seconds:

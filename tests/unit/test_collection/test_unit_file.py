@@ -86,5 +86,15 @@ def test_stopping_asks_the_main_process_only_and_outlasts_its_own_timeout():
     assert (unit["KillMode"], unit["TimeoutStopSec"]) == ("mixed", "150")
 
 
+def test_the_cache_is_seen_to_outside_the_sandbox_and_never_stops_a_start():
+    unit = settings(rendered())
+    assert [value for name, value in unit if name.startswith("Exec")] == [
+        "+/opt/gpuserve/bin/vllm-instance --wait-for-cards %i /opt/gpuserve/tools",
+        "+-/opt/gpuserve/bin/vllm-instance --cache prepare %i",
+        "/opt/gpuserve/bin/vllm-instance %i",
+        "+-/opt/gpuserve/bin/vllm-instance --cache ended %i",
+    ]
+
+
 def test_no_secret_is_in_the_unit():
     assert not [value for name, value in settings(rendered()) if name == "Environment" and "KEY" in value.upper()]

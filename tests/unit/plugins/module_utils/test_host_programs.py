@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _host_programs
 from ansible_collections.gpuserve.inference.plugins.module_utils._host_programs import host_programs, imported, sources
 
-ENTRIES = ["_card_wait", "_health_run", "_watch_run"]
+ENTRIES = ["_cache_run", "_card_wait", "_health_run", "_watch_run"]
 
 
 def test_imports_are_found_wherever_they_stand():

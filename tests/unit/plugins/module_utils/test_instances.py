@@ -9,6 +9,7 @@ import shlex
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _instances
+from ansible_collections.gpuserve.inference.plugins.module_utils._engine_cache import key_in
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
 PLAN = {
@@ -93,6 +94,17 @@ def test_environment_values_survive_quoting(value):
     text = _instances.environment_text({"V": value})
     # systemd's rules for double quotes are the shell's for these characters
     assert shlex.split(text)[0].replace("\\$", "$").replace("\\`", "`") == f"V={value}"
+
+
+def test_replicas_of_one_plan_may_share_what_they_compile():
+    def keys(**words):
+        result = _render(**words)
+        return {key_in(_file(result, f"{name}.env")) for name in ("gpu0", "gpu1")}
+
+    assert len(keys()) == 1 and keys() != {""}
+    assert not keys() & keys(command=("/other/vllm",))
+    other = {**PLAN["instances"][1], "args": ["--port", "8002", "--max-model-len", "9"]}
+    assert len(keys(plan={**PLAN, "instances": [PLAN["instances"][0], other]})) == 2
 
 
 def test_an_operators_variables_are_secret():

@@ -125,6 +125,12 @@ BAD = [
         "vLLM needs 12 GiB free below /opt/gpuserve, 2.0 GiB are",
     ),
     (
+        "no room for what engines compile",
+        {"disks": {"/var/cache/gpuserve": {"free_bytes": GIB // 2, "measured_at": "/var"}}},
+        {"engine_missing": False},
+        "engines need 1 GiB free below /var/cache/gpuserve for what they compile, 0.5 GiB are; free some space at /var",
+    ),
+    (
         "model not readable",
         {"paths": {"/m": {"exists": True, "readable_by_service": False, "blocked_at": "/root"}}},
         {},

@@ -62,6 +62,21 @@ def test_the_release_before_is_kept_and_older_ones_are_removed(host):
     assert host.store.ids() == sorted([two.id, three.id])
 
 
+def test_which_caches_are_still_needed(host):
+    """Which engine and which model decide; where a release does not say, nothing may be thrown away."""
+    one, two = host.write(), host.write(words=("--seed", "7"))
+    assert len(host.store.cache_keys()) == 1
+    three = host.write(model="/other")
+    assert len(host.store.cache_keys()) == 2
+    host.runs(three)
+    host.store.finish(three.id)
+    assert set(host.store.prune()) == {one.id, two.id}
+    assert len(host.store.cache_keys()) == 1
+    with open(f"{host.etc}/releases/{three.id}/gpu0.env", "w", encoding="utf-8") as handle:
+        handle.write('A="b"\n')
+    assert host.store.cache_keys() is None
+
+
 def test_another_text_of_the_same_processes_is_nothing_to_go_back_to(host):
     one, two = host.write(), host.write(words=("--a",))
     host.store.finish(one.id)

@@ -9,6 +9,7 @@ import dataclasses
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _release_apply as apply
 from ansible_collections.gpuserve.inference.plugins.module_utils import _roll
+from ansible_collections.gpuserve.inference.plugins.module_utils._engine_cache import key_in
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_drain import Drained
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_wait import Outcome
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
@@ -153,6 +154,51 @@ def test_weights_are_read_while_it_still_serves(world):
     assert seen[:2] == ["read /m, marked: False", "stop"]
     out = _roll.Roll(world.host.store, "gpu1", dataclasses.replace(new, model_path=""), hands).go()
     assert [row["stage"] for row in out.stages] == ALL
+
+
+def test_what_it_compiled_is_kept_before_a_request_can_reach_it(world):
+    look = apply.Look(world.host, world.serves, world.out, world.host.proc, world.host.unit_dir)
+    seen = []
+
+    def keep(name, path):
+        seen.append((name, path, world.marked(name)))
+        return "2.0 MiB"
+
+    def roll(name, release, **words):
+        hands = _roll.Hands(
+            look, world, world.ready, world.busy, world.clock, world.clock.sleep, world.said.append, keep_cache=keep
+        )
+        return _roll.Roll(world.host.store, name, release, hands).go(**words)
+
+    out = roll("gpu0", world.two)
+    assert [row["stage"] for row in out.stages] == [*ALL[:-1], "keep_cache", "put_back"]
+    assert seen == [("gpu0", f"{world.host.etc}/releases/{world.two.id}/gpu0.env", True)]
+    with open(seen[0][1], encoding="utf-8") as handle:
+        assert key_in(handle.read())
+    world.gateway = False  # requests are let in as soon as it listens
+    assert "keep_cache" not in [row["stage"] for row in roll("gpu1", world.two).stages]
+    world.gateway = True
+    world.bad.add(world.one.id)
+    with pytest.raises(_roll.RollError):
+        roll("gpu0", world.one)
+    assert len(seen) == 1
+
+
+def test_the_only_replica_keeps_nothing_for_others(tmp_path):
+    world = World(tmp_path)
+    one, two = world.host.write(names=("gpu0",)), world.host.write(names=("gpu0",), words=("--a",))
+    world.host.runs(one)
+    look = apply.Look(world.host, world.serves, world.out, world.host.proc, world.host.unit_dir)
+    hands = _roll.Hands(
+        look,
+        world,
+        world.ready,
+        world.busy,
+        world.clock,
+        world.clock.sleep,
+        keep_cache=lambda *_words: pytest.fail("kept"),
+    )
+    assert _roll.Roll(world.host.store, "gpu0", two, hands).go().changed
 
 
 def test_the_files_change_while_it_is_stopped(world):
