@@ -140,7 +140,7 @@ def endpoint(*replicas, **more):
     return {"replicas": list(replicas), "balanced": True, "unknown": [], **more}
 
 
-BOTH = [outcome("gpu0"), outcome("gpu1"), outcome("gateway")]
+BOTH = (outcome("gpu0"), outcome("gpu1"), outcome("gateway"))
 
 
 def test_all_is_well():
