@@ -19,6 +19,8 @@ if [ ${#scenarios[@]} -eq 0 ]; then
     lanes=${MOLECULE_LANES:-2}
     # rolling starts an engine fifteen times; real ones are replaced under load in data_parallel
     export GPUSERVE_TEST_STANDIN=${GPUSERVE_TEST_STANDIN-1}
+    # one server of each kind; ten by FLEET_HOSTS, or where fleet is named
+    [ "${FLEET_ENGINE:-}" = vllm ] || export FLEET_HOSTS=${FLEET_HOSTS:-6}
     for config in molecule/*/molecule.yml; do
         [ -e "$config" ] || { echo "molecule: no scenario under molecule/"; exit 0; }
         config=${config%/molecule.yml} scenario=${config#molecule/}
