@@ -183,7 +183,7 @@ def one_does_not_start(before: dict[str, Any]) -> None:
 
 
 def full_disk(before: dict[str, Any]) -> None:
-    """The collection's directory on a file system of its own, without a byte left once both are deployed."""
+    """The collection's directory on a file system of its own, without a byte left when the record is to be written."""
     on_host(
         "cp -a /etc/gpuserve /run/kept && mount -t tmpfs -o size=2m tmpfs /etc/gpuserve "
         "&& cp -a /run/kept/. /etc/gpuserve/ && rm -f /etc/gpuserve/measured.json"
@@ -193,7 +193,9 @@ def full_disk(before: dict[str, Any]) -> None:
         on_host("dd if=/dev/zero of=/etc/gpuserve/fill bs=4k >/dev/null 2>&1; true")
 
     with tempfile.TemporaryDirectory() as folder:
-        code, text = play("benchmark", {**TP2, "vllm_bench_report_dir": folder}, at=r"1 of 1, run 4 of 4", then=fill)
+        code, text = play(
+            "benchmark", {**TP2, "vllm_bench_report_dir": folder}, at=r"Benchmark . See who won", then=fill
+        )
         expect("it says that the record is missing", code != 0 and "the record could not be written" in text, text)
         expect("the report is there", os.listdir(folder), str(os.listdir(folder)))
     on_host("rm /etc/gpuserve/fill")
