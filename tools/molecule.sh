@@ -9,7 +9,7 @@ set -uo pipefail
 
 # takes a quarter of an hour: name it to run it. What it does most is done to real engines in data_parallel too.
 ON_DEMAND='faults'
-LIGHT=' bad_input benchmark check_first monitoring rolling supply ' # no engine, or the stand-in
+LIGHT=' bad_input benchmark monitoring rolling supply ' # no engine, or the stand-in
 ALONE=' data_parallel fleet '                  # their load is a share of what the idle machine can carry
 LANES_NEED_GIB=8                               # two real engines of 2.3 GiB, a small machine, and two Ansibles
 
@@ -28,7 +28,7 @@ if [ ${#scenarios[@]} -eq 0 ]; then
     done
 fi
 # without the stand-in, monitoring and rolling have real engines too
-[ -n "${GPUSERVE_TEST_STANDIN:-}" ] || LIGHT=' bad_input benchmark check_first supply '
+[ -n "${GPUSERVE_TEST_STANDIN:-}" ] || LIGHT=' bad_input benchmark supply '
 if [ "$lanes" = 2 ] && [ "$(awk '/^MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)" -lt "$LANES_NEED_GIB" ]; then
     echo "molecule: less than $LANES_NEED_GIB GiB of memory are free, so scenarios run one after another"
     lanes=1
