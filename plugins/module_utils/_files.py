@@ -93,14 +93,18 @@ def _write(path: str, state: _State) -> None:
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=".gpuserve-", dir=folder)  # 0600 until its owner is set
-    with os.fdopen(handle, "wb") as out:
-        out.write(state.content)
-        out.flush()
-        os.fsync(out.fileno())
-    os.chown(temporary, state.uid, state.gid)
-    os.chmod(temporary, state.mode)
-    # made in the folder it belongs to, so it has that folder's security context already
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(state.content)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chown(temporary, state.uid, state.gid)
+        os.chmod(temporary, state.mode)
+        # made in the folder it belongs to, so it has that folder's security context already
+        os.replace(temporary, path)
+    except OSError:  # such as a full disk: a part of it is of no use to anybody
+        os.unlink(temporary)
+        raise
 
 
 def read_text(path: str) -> Optional[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from ansible_collections.gpuserve.inference.plugins.module_utils import _files
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
     WantedFile,
@@ -171,3 +172,16 @@ def test_a_new_file_is_compared_with_the_one_it_takes_over_from(tmp_path, me):
     assert [(c.action, c.before, c.after) for c in apply_files(wanted)] == [("create", "a\n", "b\n")]
     (tmp_path / "old").write_text("c\n")
     assert apply_files(wanted) == []
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    path.write_text("old", encoding="utf-8")
+
+    def full(_handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        _files.write_text(str(path), "new")
+    assert [(one.name, one.read_text(encoding="utf-8")) for one in tmp_path.iterdir()] == [("record.json", "old")]
