@@ -15,6 +15,7 @@ run a line ``BENCH {...}`` comes out as soon as it is over. The key is read from
 from __future__ import annotations
 
 import argparse
+import asyncio.sslproto
 import contextlib
 import json
 import math
@@ -257,7 +258,24 @@ def measure(run: Run) -> Figures:
     return merge(run, parts)
 
 
+def mend_tls(transport: Any) -> None:
+    """Lets a TLS connection be aborted that was closed twice, as aiohttp does with every one that the server closes.
+
+    Before Python 3.12 asyncio forgets its protocol at the second closing, and the abortion then fails the request.
+    """
+
+    original = transport.abort
+
+    def abort(self: Any) -> None:
+        if self._ssl_protocol is not None:
+            original(self)
+
+    transport.abort = abort
+
+
 def main() -> int:
+    if sys.version_info < (3, 12):
+        mend_tls(vars(asyncio.sslproto)["_SSLProtocolTransport"])
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # each client has one core
     runs = [Run(**run) for run in json.load(sys.stdin)["runs"]]
     from vllm.benchmarks import serve  # noqa: F401  # once, before the clients are forked

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio.sslproto
 import json
 import subprocess
 import sys
@@ -145,3 +146,32 @@ def test_prompts_of_a_file_are_read_without_pandas(tmp_path: Path) -> None:
     plain = [str(n) for n in range(20)]
     assert held(disable_shuffle=True) == plain
     assert held() == held() != plain and sorted(held()) == sorted(plain)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncio is right there")
+def test_a_connection_that_was_closed_twice_can_be_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = asyncio.sslproto._SSLProtocolTransport  # type: ignore[attr-defined]
+    monkeypatch.setattr(transport, "abort", transport.abort)
+
+    class Protocol:
+        aborted = 0
+
+        def _start_shutdown(self) -> None:
+            pass
+
+        def _abort(self, *_exc: object) -> None:
+            self.aborted += 1
+
+    def closed(times: int) -> Any:
+        made = transport(None, Protocol())
+        for _time in range(times):
+            made.close()
+        return made
+
+    twice = closed(2)
+    assert twice._ssl_protocol is None  # where it still is there, asyncio is right
+    _bench_client.mend_tls(transport)
+    twice.abort()
+    once = closed(1)
+    once.abort()
+    assert once._ssl_protocol.aborted == 1
