@@ -62,7 +62,7 @@ def records(tmp_path):
         "REMOTE_CALLS_OUT": str(tmp_path / "out"),
     }
     command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "one,two", "-e", json.dumps(settings)]
-    for _ in range(2):
+    for _time in range(2):
         subprocess.run([*command, str(tmp_path / "play.yml")], env=env, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in (tmp_path / "out").read_text(encoding="utf-8").splitlines()]
 

@@ -30,9 +30,11 @@ def plan(**options: Any) -> dict[str, Any]:
     return plan_from_options(given)
 
 
-def told(made: dict[str, Any], record: Optional[dict[str, Any]] = None, load: dict[str, Any] = LOAD) -> dict[str, Any]:
+def told(
+    made: dict[str, Any], record: Optional[dict[str, Any]] = None, load: Optional[dict[str, Any]] = None
+) -> dict[str, Any]:
     found = bench_candidates(made)["candidates"]
-    return bench_estimate(made, found, load, 3, CARDS, WISHES, record)
+    return bench_estimate(made, found, load or LOAD, 3, CARDS, WISHES, record)
 
 
 @pytest.mark.parametrize(
