@@ -29,8 +29,8 @@ copy=$3
 
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 env=$ROOT/.cache/cores/$core-py$version
-needs=("ansible-core==$core.*" nvidia-ml-py huggingface_hub PyYAML pytest pytest-mock pytest-xdist hypothesis)
-stamp=$(cat "$ROOT/tests/constraints.txt" "$ROOT/tools/core.sh" | sha256sum)
+needs=("ansible-core==$core.*" nvidia-ml-py huggingface_hub PyYAML -r "$ROOT/tests/requirements-unit.txt")
+stamp=$(cat "$ROOT/tests/constraints.txt" "$ROOT/tests/requirements-unit.txt" "$ROOT/tools/core.sh" | sha256sum)
 if [ "$(cat "$env/.stamp" 2>/dev/null)" != "$stamp" ]; then
     rm -rf "$env"
     "$python" -m venv "$env"
