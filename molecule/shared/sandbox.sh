@@ -54,8 +54,8 @@ awk '/^\[gpu\]/ {n++} {print} n == 1 && /^memory_total/ {print "memory_used = 30
 cp /run/half.profile /etc/fake-nvml.profile
 tries=0
 until journalctl -u vllm@held.service -o cat | grep -q 'not started' || ((tries++ > 90)); do sleep 1; done
-# what is run after each end takes a moment
-until [ "$(systemctl is-active vllm@held.service)" != deactivating ] || ((tries++ > 120)); do sleep 1; done
+# it says so before its end, and what is run after each end takes a moment
+until [ "$(systemctl is-active vllm@held.service)" = failed ] || ((tries++ > 120)); do sleep 1; done
 echo "freed $(systemctl is-active vllm@freed.service) $(journalctl -u vllm@freed.service -o cat | grep -c 'the cards of freed came free after')"
 echo "held $(systemctl is-active vllm@held.service) $(journalctl -u vllm@held.service -o cat | grep -o 'held by PID.*' | sed "s/$holder/HOLDER/")"
 
