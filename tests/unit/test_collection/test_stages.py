@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.gpuserve.inference.tests.unit.fake_nvml import COLLECTIONS
 
 ROOT = Path(__file__).resolve().parents[3]
-COLLECTIONS = ROOT.parents[2]
 GUIDE = ROOT / "docs" / "docsite" / "rst" / "guide_automation.rst"
 # what must be among the tasks of a stage, and what must not
 STAGES = {
