@@ -13,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.gpuserve.inference.plugins.plugin_utils._tell_progress import printable
 
 PAUSES_S = (1.0, 2.0, 5.0)  # the last one again and again; a look costs the host one shell, not a Python
 PATIENCE_S = 540.0  # without a connection: less than the time after which the host gives up
@@ -42,7 +43,7 @@ class ActionModule(ActionBase):
             if state is not None:
                 answered = now
                 for line in state["lines"][told:]:
-                    Display().display(f"{host}: {line}")
+                    Display().display(f"{host}: {printable(line)}")
                 told = len(state["lines"])
                 if state["result"] is not None:
                     found: dict[str, Any] = state["result"]

@@ -155,12 +155,11 @@ def asked(point: Mapping[str, Any], load: Mapping[str, Any]) -> str:
 
 
 def _start(plan: Mapping[str, Any]) -> float:
-    rows = [row.get("prediction") or {} for row in plan["candidates"]] or [{}]
-    sizes = [
-        float(row.get("weight_bytes_per_gpu") or 0) * int(plan_row.get("tensor_parallel_size") or 1)
-        for row, plan_row in zip(rows, plan["candidates"] or [{}])
-    ]
-    return START_S + max(sizes, default=0.0) / READ_BYTES_S
+    def size(row: Mapping[str, Any]) -> float:
+        each = (row.get("prediction") or {}).get("weight_bytes_per_gpu") or 0
+        return float(each) * int(row.get("tensor_parallel_size") or 1)
+
+    return START_S + max(map(size, plan["candidates"]), default=0.0) / READ_BYTES_S
 
 
 @dataclass

@@ -23,7 +23,6 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._files import r
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
 from ansible_collections.gpuserve.inference.plugins.module_utils._units import unit_name
 
-UP = "Application startup complete"  # uvicorn's: from here on it answers
 TROUBLE = (GpuserveError, OSError, RecursionError)  # a hostile replica may nest directories as deep as it likes
 UNEXPLAINED = ("unknown", "signal")  # kinds of a root cause
 PLACES = Places()
@@ -139,7 +138,7 @@ def failure(run: Run, unit: str, environment: Mapping[str, str]) -> str:
     if result in ("", "success", "timeout", "oom-kill"):
         return ""
     run(["journalctl", "--sync"])
-    if _engine_unit.journal(run, unit, invocation, UP):
+    if _engine_unit.journal(run, unit, invocation, _engine_log.UP):
         return ""
     killed = environment.get("EXIT_CODE") in ("killed", "dumped")
     status = environment.get("EXIT_STATUS", "")

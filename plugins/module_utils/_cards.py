@@ -98,6 +98,11 @@ _TENSOR_RATE = {(7, 5): 16, (8, 0): 32, (9, 0): 32, (10, 0): 60, (10, 3): 60}
 _TENSOR_RATE_ELSE = 8  # cores of 8.6, 8.9, 12.x; GeForce runs half of it with 32-bit accumulation
 
 
+def short_name(name: str) -> str:
+    """``RTX 5090``: as people call it in a table."""
+    return " ".join(word for word in name.split() if word not in ("NVIDIA", "GeForce"))
+
+
 def plain_name(name: str) -> str:
     """ "NVIDIA GeForce RTX 4090" -> "rtx 4090": lower case, one blank between words, without the brand."""
     low = " ".join(re.sub(r"[^a-z0-9.]+", " ", name.lower()).split())

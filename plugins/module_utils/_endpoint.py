@@ -7,24 +7,24 @@
 
 from __future__ import annotations
 
-import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _kernel_log, _watch_look
+from ansible_collections.gpuserve.inference.plugins.module_utils import _watch_look
+from ansible_collections.gpuserve.inference.plugins.module_utils._cards import short_name
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_drain import RUNNING, WAITING
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import EngineClient
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError, GpuserveError
-from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import CardHealth, judge_host, served_by
-from ansible_collections.gpuserve.inference.plugins.module_utils._kernel_log_read import read_kernel_log
-from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import load_pynvml, pci_nvidia_cards, probe
+from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import CardHealth, served_by
+from ansible_collections.gpuserve.inference.plugins.module_utils._health_look import judged
+from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import load_pynvml, probe
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import show
 
 _PROPERTIES = ("ActiveState", "SubState", "Result", "NRestarts", "ExecMainStartTimestampMonotonic")
-_BRANDS = ("NVIDIA", "GeForce")
 
 
 @dataclass
@@ -60,25 +60,8 @@ class Endpoint:
 
 
 def look_at_cards(run: Run, etc: str, pynvml_path: Sequence[str]) -> list[CardHealth]:
-    planned = _watch_look.cards(etc)
     found = probe(load_pynvml(pynvml_path))
-    _source, lines, _why = read_kernel_log(run, shutil.which)
-    booted = _kernel_log.boot_time()
-    return judge_host(
-        found.gpus,
-        _kernel_log.read_log(lines, 0, booted),
-        served_by(planned),
-        bus=pci_nvidia_cards(),
-        started=lambda pids: _kernel_log.process_starts(pids, booted),
-    ).cards
-
-
-def uptime(proc: str = "/proc") -> float:
-    try:
-        with open(f"{proc}/uptime", encoding="ascii") as handle:
-            return float(handle.read().split()[0])
-    except (OSError, ValueError, IndexError):
-        return 0.0
+    return judged(found.gpus, served_by(_watch_look.cards(etc)), run).cards
 
 
 def look(
@@ -86,7 +69,7 @@ def look(
     rotation: Rotation,
     etc: str = "/etc/gpuserve",
     cards: Callable[[Run, str], Sequence[CardHealth]] = lambda run, etc: look_at_cards(run, etc, ()),
-    now: Callable[[], float] = uptime,
+    now: Callable[[], float] = time.monotonic,  # the clock of systemd's timestamps
 ) -> Endpoint:
     plan = _watch_look.read_json(f"{etc}/plan.json")
     out = Endpoint(str(plan.get("topology") or ""), str((plan.get("model") or {}).get("served_model_name") or ""))
@@ -154,7 +137,7 @@ def _cards(row: Mapping[str, Any], health: Sequence[CardHealth]) -> list[dict[st
         found.append(
             {
                 "index": card.index if card and card.index is not None else index,
-                "name": " ".join(word for word in card.name.split() if word not in _BRANDS) if card else "",
+                "name": short_name(card.name) if card else "",
                 "verdict": card.verdict if card else "unknown",
                 "reasons": card.fails + card.warns if card else [],
             }

@@ -15,6 +15,7 @@ from typing import Optional
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_causes import CAUSES
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_metrics import KvCache
 
+UP = "Application startup complete"  # uvicorn's: from here on it answers
 _LONGEST = 240  # characters of a log line that are shown
 
 

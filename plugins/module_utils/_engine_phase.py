@@ -15,7 +15,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 # the line that came last in the journal decides, so the order here matters only within one line
 _PHASES = (
-    (re.compile(r"Application startup complete|Started server process"), "answering its first request"),
+    (re.compile(rf"{_engine_log.UP}|Started server process"), "answering its first request"),
     (re.compile(r"Graph capturing finished"), "warming up"),
     (re.compile(r"Capturing CUDA graphs?\b"), "capturing CUDA graphs"),
     (re.compile(r"init engine \(profile|KV cache size: |Available KV cache memory"), "KV cache set up, warming up"),
@@ -42,7 +42,6 @@ def phase(text: str) -> str:
 
 
 _BEGIN = "Started "  # systemd's own word
-_END = "Application startup complete"
 _STAMP = re.compile(r"\d+\.\d+ ")
 
 
@@ -50,7 +49,7 @@ def last_start(run: Run, unit: str) -> Optional[float]:
     """Seconds that the last start of this unit took which came to its end, where the journal still has it."""
     words = ["journalctl", "--no-pager", "--quiet", "--output=short-unix", "--lines=20", f"--unit={unit}"]
     try:
-        code, out, _err = run([*words, f"--grep=^{_BEGIN}|{_END}"])
+        code, out, _err = run([*words, f"--grep=^{_BEGIN}|{_engine_log.UP}"])
     except OSError:
         return None
     return took(out) if code == 0 else None
@@ -63,7 +62,7 @@ def took(text: str) -> Optional[float]:
     for at, line in sorted((float(line.split(" ")[0]), line) for line in text.splitlines() if _STAMP.match(line)):
         if f"systemd[1]: {_BEGIN}" in line:
             begin = at
-        elif _END in line and begin is not None:
+        elif _engine_log.UP in line and begin is not None:
             found, begin = at - begin, None
     return found
 

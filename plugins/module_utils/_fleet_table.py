@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._cards import short_name
 from ansible_collections.gpuserve.inference.plugins.module_utils._columns import columns
 
 HEAD = ("host", "topology", "replicas", "cards", "model", "length", "KV tokens", "tok/s", "state")
 _NUMBERS = (5, 6, 7)
-_BRANDS = ("NVIDIA", "GeForce")
 
 
 @dataclass
@@ -57,8 +57,7 @@ def _cards(plan: Mapping[str, Any], probe: Mapping[str, Any]) -> tuple[int, str]
     names = {gpu.get("index"): str(gpu.get("name", "")) for gpu in probe.get("gpus") or ()}
     counts: dict[str, int] = {}
     for card in used:
-        words = names.get(card, "").split()
-        name = " ".join(word for word in words if word not in _BRANDS) or "card"
+        name = short_name(names.get(card, "")) or "card"
         counts[name] = counts.get(name, 0) + 1
     return len(used), ", ".join(f"{count} x {name}" for name, count in counts.items())
 

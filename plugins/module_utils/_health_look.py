@@ -18,7 +18,12 @@ from typing import Any, Optional, Sequence
 from ansible_collections.gpuserve.inference.plugins.module_utils import _kernel_log
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import write_text
-from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import judge_host, served_by
+from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import (
+    HostHealth,
+    Served,
+    judge_host,
+    served_by,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._kernel_log_read import read_kernel_log
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
     PynvmlMissing,
@@ -27,6 +32,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
     probe,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
+from ansible_collections.gpuserve.inference.plugins.module_utils._types import Gpu
 
 LOOK = "--look"
 
@@ -48,6 +54,19 @@ class Verdict:
         )
 
 
+def judged(gpus: Sequence[Gpu], served: Sequence[Served], run: Run) -> HostHealth:
+    """The cards that NVML listed, by what it and the whole kernel log say of them."""
+    _source, lines, _why = read_kernel_log(run, shutil.which)
+    booted = _kernel_log.boot_time()
+    return judge_host(
+        gpus,
+        _kernel_log.read_log(lines, 0, booted),
+        served,
+        bus=pci_nvidia_cards(),
+        started=lambda pids: _kernel_log.process_starts(pids, booted),
+    )
+
+
 # ---------------------------------------------------------------- the child
 
 
@@ -62,15 +81,7 @@ def judge(instances: Sequence[Any], run: Run = local_run) -> dict[str, Any]:
         return {"problem": str(exc)}
     if not found.gpus:
         return {"problem": "NVML lists no card"}
-    _source, lines, _why = read_kernel_log(run, shutil.which)
-    booted = _kernel_log.boot_time()
-    health = judge_host(
-        found.gpus,
-        _kernel_log.read_log(lines, 0, booted),
-        served,
-        bus=pci_nvidia_cards(),
-        started=lambda pids: _kernel_log.process_starts(pids, booted),
-    )
+    health = judged(found.gpus, served, run)
     reasons = {}
     for one in served:
         mine = [card for card in health.cards if card.names() & set(one.uuids) or card.index in one.indexes]

@@ -11,6 +11,7 @@ import os
 import re
 from typing import Callable, Optional
 
+from ansible_collections.gpuserve.inference.plugins.module_utils._host import disk
 from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Pace
 
 MIB = 1024**2
@@ -25,11 +26,7 @@ _PHASES = (
 
 
 def free_bytes(path: str) -> int:
-    """Free space of the file system that ``path`` is, or will be, on."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path) or "/"
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
+    return int(disk(path)["free_bytes"])
 
 
 class InstallLook:

@@ -8,16 +8,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 import urllib.request
 from typing import Any, Callable, Mapping, Optional
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _certificate, _kernel_log
+from ansible_collections.gpuserve.inference.plugins.module_utils import _certificate
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import write_text
-from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import HostHealth, judge_host, served_by
-from ansible_collections.gpuserve.inference.plugins.module_utils._kernel_log_read import read_kernel_log
+from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import HostHealth, served_by
+from ansible_collections.gpuserve.inference.plugins.module_utils._health_look import judged
 from ansible_collections.gpuserve.inference.plugins.module_utils._metrics import (
     Draw,
     Sample,
@@ -29,7 +28,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._metrics import
     sample,
     scrape_targets,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import pci_nvidia_cards, probe
+from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import probe
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml_health import SLOWDOWNS
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run, local_run
@@ -50,16 +49,7 @@ def look_at_cards(run: Run, etc: str) -> tuple[HostHealth, dict[int, Draw]]:
         draws.update((gpu.index, read_draw(nvml, gpu.index, _SLOW)) for gpu in seen.gpus)
 
     found = probe(also=read_draws)
-    _source, lines, _why = read_kernel_log(run, shutil.which)
-    booted = _kernel_log.boot_time()
-    health = judge_host(
-        found.gpus,
-        _kernel_log.read_log(lines, 0, booted),
-        served_by(planned_cards(etc)),
-        bus=pci_nvidia_cards(),
-        started=lambda pids: _kernel_log.process_starts(pids, booted),
-    )
-    return health, draws
+    return judged(found.gpus, served_by(planned_cards(etc)), run), draws
 
 
 def nginx_status(url: str) -> Optional[str]:

@@ -114,6 +114,16 @@ def library_loadable() -> bool:
 # ---------------------------------------------------------------- pynvml
 
 
+# an option of every module that asks NVML
+PYNVML_PATH: dict[str, Any] = {
+    "pynvml_path": {
+        "type": "list",
+        "elements": "path",
+        "default": ["/opt/gpuserve/tools/lib/python3*/site-packages"],
+    },
+}
+
+
 def load_pynvml(paths: Sequence[str] = ()) -> Any:
     """pynvml from the first of ``paths`` (glob patterns allowed) that holds it, else the interpreter's own, else None.
 

@@ -18,6 +18,11 @@ MISSING = 127
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
+def find_sbin() -> None:
+    """Modules are run with a user's PATH at times, on which nginx and its like are not."""
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
 def local_run(words: list[str], timeout: float = 300.0) -> tuple[int, str, str]:
     """Run a program to its end; a status as a shell gives it where there is none, or it takes too long."""
     environment = {**os.environ, "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":" + _SBIN}

@@ -125,26 +125,21 @@ endpoint:
           returned: always
 """
 
-import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _endpoint
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
+from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import PYNVML_PATH
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "pynvml_path": {
-                "type": "list",
-                "elements": "path",
-                "default": ["/opt/gpuserve/tools/lib/python3*/site-packages"],
-            },
-        },
+        argument_spec=PYNVML_PATH,
         supports_check_mode=True,
     )
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    find_sbin()
 
     def run(words: list) -> tuple:
         return module.run_command(words, handle_exceptions=False)

@@ -73,6 +73,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _certificate
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._nginx import Nginx
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 
 def main() -> None:
@@ -90,7 +91,7 @@ def main() -> None:
         mutually_exclusive=[("certificate", "self_signed")],
         supports_check_mode=True,
     )
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    find_sbin()
     params = module.params
     reason = ""
     try:

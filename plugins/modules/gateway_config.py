@@ -88,13 +88,13 @@ timers:
   type: dict
 """
 
-import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _gateway_options, _hold
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 from ansible_collections.gpuserve.inference.plugins.module_utils._gateway_keys import GatewayKeys
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation, upstreams_from
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def main() -> None:
         argument_spec={**_gateway_options.KEYS_SPEC, **_gateway_options.UPSTREAMS_SPEC, **_hold.ARGUMENT_SPEC},
         supports_check_mode=True,
     )
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    find_sbin()
     params, check = module.params, module.check_mode
     keys, rotation = GatewayKeys(module.run_command), Rotation(module.run_command)
     try:

@@ -75,17 +75,17 @@ files:
       returned: always
 """
 
-import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _gateway_options, _hold
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
 from ansible_collections.gpuserve.inference.plugins.module_utils._gateway_keys import GatewayKeys
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=_gateway_options.KEYS_SPEC, supports_check_mode=True)
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    find_sbin()
     keys = GatewayKeys(module.run_command)
     try:
         held = _gateway_options.hold_keys(keys, module.params, module.check_mode)

@@ -93,11 +93,11 @@ in_rotation:
   sample: [gpu1]
 """
 
-import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _gateway_options, _rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 
 def change(rotation: _rotation.Rotation, params: dict, check: bool) -> tuple[bool, _rotation.RotationState]:
@@ -130,7 +130,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    find_sbin()
     rotation = _rotation.Rotation(module.run_command)
     before = rotation.look()
     try:

@@ -199,6 +199,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 from ansible_collections.gpuserve.inference.plugins.module_utils._gpu_health import GONE, judge_host, served_by
 from ansible_collections.gpuserve.inference.plugins.module_utils._kernel_log_read import read_kernel_log
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
+    PYNVML_PATH,
     NoneListed,
     PynvmlMissing,
     load_pynvml,
@@ -264,11 +265,7 @@ def main() -> None:
             "instances": {"type": "list", "elements": "dict", "default": []},
             "since": {"type": "str", "default": "boot"},
             "kernel_log": {"type": "str"},
-            "pynvml_path": {
-                "type": "list",
-                "elements": "path",
-                "default": ["/opt/gpuserve/tools/lib/python3*/site-packages"],
-            },
+            **PYNVML_PATH,
         },
         supports_check_mode=True,
     )

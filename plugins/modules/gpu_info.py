@@ -198,6 +198,7 @@ pci_cards:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ProbeError
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
+    PYNVML_PATH,
     PynvmlMissing,
     load_pynvml,
     pci_nvidia_cards,
@@ -208,11 +209,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "pynvml_path": {
-                "type": "list",
-                "elements": "path",
-                "default": ["/opt/gpuserve/tools/lib/python3*/site-packages"],
-            },
+            **PYNVML_PATH,
         },
         supports_check_mode=True,
     )

@@ -63,16 +63,16 @@ timers:
   type: dict
 """
 
-import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils import _hold
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=_hold.ARGUMENT_SPEC, supports_check_mode=True)
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    find_sbin()
     try:
         held = _hold.hold(
             module.run_command, module.params, module.check_mode, module.params["validate"], module.params["unit"]

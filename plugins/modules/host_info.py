@@ -227,12 +227,14 @@ from ansible_collections.gpuserve.inference.plugins.module_utils import _host, _
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, ProbeError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._nvml import (
+    PYNVML_PATH,
     PynvmlMissing,
     load_pynvml,
     pci_nvidia_cards,
     probe,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import ReleaseStore
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 
 def read_cards(module: AnsibleModule) -> tuple:
@@ -272,11 +274,7 @@ def main() -> None:
             "commands": {"type": "list", "elements": "str", "default": []},
             "libraries": {"type": "list", "elements": "str", "default": []},
             "cards": {"type": "bool", "default": False},
-            "pynvml_path": {
-                "type": "list",
-                "elements": "path",
-                "default": ["/opt/gpuserve/tools/lib/python3*/site-packages"],
-            },
+            **PYNVML_PATH,
             "model": {
                 "type": "dict",
                 "options": {
@@ -289,7 +287,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # nginx is there on Debian
+    find_sbin()
     wanted = module.params
     models = _model_verify.model_reports(wanted["models"])
     for report in models.values():

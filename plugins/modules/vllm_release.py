@@ -237,6 +237,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._model_manifest
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import Release, ReleaseStore
 from ansible_collections.gpuserve.inference.plugins.module_utils._roll_host import LOCK, WAIT, look_at
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 AFTER = {"start": "running", "restart": "running anew", "stop": "gone"}
 
@@ -270,57 +271,81 @@ def removable(patterns: list) -> list:
     return [path for path in found if any(os.path.isfile(os.path.join(path, name)) for name in (MARKER, MANIFEST))]
 
 
+def hold(store: ReleaseStore, check: bool) -> dict:
+    before = store.held()
+    return {"changed": store.hold(check), "release": before or store.held(), "good": store.good()}
+
+
+def unhold(store: ReleaseStore, check: bool) -> dict:
+    before, changed = store.held(), store.unhold(check)
+    removed = [store.folder(name) for name in store.prune(check)] if before else []
+    return {"changed": changed or bool(removed), "release": before, "good": store.good(), "removed": removed}
+
+
+def hold_files(module: AnsibleModule, params: dict) -> dict:
+    """The files of O(state=compared), those of the plan's release among them."""
+    if params["plan"]:
+        take_plan(params)
+    done = _hold.hold(module.run_command, params, module.check_mode)
+    result = {"changed": done.changed, **done.to_dict()}
+    if module._diff:
+        result["diff"] = _hold.diff(done.changes)
+    if params["plan"]:
+        result["instances"] = params["instances"]
+    return result
+
+
+def start(module: AnsibleModule, store: ReleaseStore, release: Release) -> dict:
+    units = _release_apply.start_at_once(store, release, look_at(module.run_command), module.check_mode)
+    result: dict = {
+        "changed": bool(units),
+        "units": [{"unit": u.unit, "action": u.action, "before": u.before} for u in units],
+    }
+    if module._diff:
+        result["diff"] = {
+            "before": "".join(f"{u.unit}: {u.before}\n" for u in units),
+            "after": "".join(f"{u.unit}: {AFTER[u.action]}\n" for u in units),
+        }
+    return result
+
+
+def finish(module: AnsibleModule, store: ReleaseStore, release: Release) -> dict:
+    """It is good: what nothing needs any more goes."""
+    back = Rotation(module.run_command).put_back(release.names, "roll")
+    changed = store.finish(release.id)
+    changed |= not module.params["trying"] and store.unhold()
+    removed = [store.folder(name) for name in store.prune()]
+    keys = store.cache_keys()
+    removed += _engine_cache.prune(_engine_cache.Places(), keys, store.names()) if keys else []
+    kept = [store.load(name) for name in store.kept()]
+    for path in _release_apply.unneeded(removable(module.params["prune"]), kept):
+        shutil.rmtree(path)
+        removed.append(path)
+        if os.path.isfile(f"{path}.lock.txt"):  # what an environment was built from lies beside it
+            os.unlink(f"{path}.lock.txt")
+    return {"changed": bool(back or changed or removed), "removed": removed}
+
+
 def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
     # a copy: what is added here must not be told as if it had been given
     params, check = dict(module.params), module.check_mode
-    if params["state"] in ("held", "unheld"):
-        before = store.held()
-        if params["state"] == "held":
-            return {"changed": store.hold(check), "release": before or store.held(), "good": store.good()}
-        changed = store.unhold(check)
-        removed = [store.folder(name) for name in store.prune(check)] if before else []
-        return {"changed": changed or bool(removed), "release": before, "good": store.good(), "removed": removed}
-    result: dict = {"changed": False}
-    if params["state"] == "compared":
-        if params["plan"]:
-            take_plan(params)
-        held_files = _hold.hold(module.run_command, params, check)
-        result.update(changed=held_files.changed, **held_files.to_dict())
-        if module._diff:
-            result["diff"] = _hold.diff(held_files.changes)
-        if params["plan"]:
-            result["instances"] = params["instances"]
+    state = params["state"]
+    if state == "held":
+        return hold(store, check)
+    if state == "unheld":
+        return unhold(store, check)
+    result: dict = hold_files(module, params) if state == "compared" else {"changed": False}
     release = the_release(store, params, check)
     result.update(release=release.id, targets=list(release.targets))
-    if params["state"] == "compared":
+    if state == "compared":
         step = _release_apply.compare(
             store, release, look_at(module.run_command), params["restart"], check, params["force"]
         )
         result.update(changed=result["changed"] or step.changed, mode=step.mode, why=step.why, roll=step.roll)
-    elif params["state"] == "started":
-        units = _release_apply.start_at_once(store, release, look_at(module.run_command), check)
-        result.update(
-            changed=bool(units), units=[{"unit": u.unit, "action": u.action, "before": u.before} for u in units]
-        )
-        if module._diff:
-            result["diff"] = {
-                "before": "".join(f"{u.unit}: {u.before}\n" for u in units),
-                "after": "".join(f"{u.unit}: {AFTER[u.action]}\n" for u in units),
-            }
-    elif params["state"] == "good" and not check:
-        back = Rotation(module.run_command).put_back(release.names, "roll")
-        changed = store.finish(release.id)
-        changed |= not params["trying"] and store.unhold()
-        removed = [store.folder(name) for name in store.prune()]
-        keys = store.cache_keys()
-        removed += _engine_cache.prune(_engine_cache.Places(), keys, store.names()) if keys else []
-        kept = [store.load(name) for name in store.kept()]
-        for path in _release_apply.unneeded(removable(params["prune"]), kept):
-            shutil.rmtree(path)
-            removed.append(path)
-            if os.path.isfile(f"{path}.lock.txt"):  # what an environment was built from lies beside it
-                os.unlink(f"{path}.lock.txt")
-        result.update(changed=bool(back or changed or removed), removed=removed)
+    elif state == "started":
+        result.update(start(module, store, release))
+    elif state == "good" and not check:
+        result.update(finish(module, store, release))
     good = store.good()
     result.update(good=good, held=store.held(), good_targets=list(store.load(good).targets) if good else [])
     return result
@@ -365,7 +390,7 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    find_sbin()
     store = ReleaseStore()
     try:
         if module.check_mode:

@@ -123,7 +123,6 @@ stages:
       returned: always
 """
 
-import os
 import time
 from dataclasses import asdict
 
@@ -133,6 +132,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._errors import 
 from ansible_collections.gpuserve.inference.plugins.module_utils._lock import held
 from ansible_collections.gpuserve.inference.plugins.module_utils._progress import Beat
 from ansible_collections.gpuserve.inference.plugins.module_utils._release_store import Release, ReleaseStore
+from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
 
 
 def wanted(store: ReleaseStore, params: dict, check: bool) -> Release:
@@ -167,7 +167,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    find_sbin()
     params, store = module.params, ReleaseStore()
     out = _roll.Rolled(params["name"], params["release"], store.of(params["name"]))
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.gpuserve.inference.tests.unit.fake_nvml import COLLECTIONS
+from ansible_collections.gpuserve.inference.tests.unit.plays import run_play
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import cards, model
 
 PLAYBOOK = """
@@ -39,30 +37,13 @@ PLAYBOOK = """
 @pytest.fixture
 def run(tmp_path: Path):
     """Runs the playbook in a directory of its own; gives the output of the run."""
-    (tmp_path / "ansible.cfg").touch()
     (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
     (tmp_path / "hosts.ini").write_text("one ansible_host=192.0.2.1\ntwo ansible_host=192.0.2.2\n", encoding="utf-8")
     settings = {"cards": cards("5090", "5090"), "model": model("llama-3.1-8b"), "length": "auto"}
 
     def go(*options: str, **changes: object) -> str:
         (tmp_path / "settings.json").write_text(json.dumps({**settings, **changes}), encoding="utf-8")
-        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "hosts.ini", "-e", "@settings.json"]
-        done = subprocess.run(
-            [*command, *options, "play.yml"],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-                "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
-                "ANSIBLE_HOME": str(tmp_path / "home"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_play(tmp_path, "-i", "hosts.ini", "-e", "@settings.json", *options, "play.yml")
 
     return go
 

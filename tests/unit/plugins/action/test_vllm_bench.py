@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.gpuserve.inference.plugins.action import vllm_bench
-from ansible_collections.gpuserve.inference.tests.unit.fake_nvml import COLLECTIONS
+from ansible_collections.gpuserve.inference.tests.unit.plays import run_play
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.bench_fakes import fake_vllm
 
 PLAYBOOK = """
@@ -43,30 +41,15 @@ PLAYBOOK = """
 
 def test_each_run_is_told_as_it_ends(tmp_path: Path) -> None:
     fake_vllm(tmp_path)
-    (tmp_path / "ansible.cfg").touch()
     (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
-    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "here,", "-c", "local", "-e", f"folder={tmp_path}"]
-    done = subprocess.run(
-        [*command, "-e", f"ansible_python_interpreter={sys.executable}", "play.yml"],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
-            "ANSIBLE_HOME": str(tmp_path / "home"),
-            "ANSIBLE_NOCOLOR": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = [line for line in done.stdout.splitlines() if line.startswith("here: 2xTP1, 1 of 2, ")]
+    words = ["-i", "here,", "-c", "local", "-e", f"folder={tmp_path}"]
+    said = run_play(tmp_path, *words, "-e", f"ansible_python_interpreter={sys.executable}", "play.yml")
+    told = [line for line in said.splitlines() if line.startswith("here: 2xTP1, 1 of 2, ")]
     assert [line.split(", ")[2].split(":")[0] for line in told] == [
         "warm-up", "run 1 of 4", "run 2 of 4", "run 3 of 4", "run 4 of 4"
     ]  # fmt: skip
-    assert "1 at once and 2 at once, 2 runs" in done.stdout
-    assert "changed=0" in done.stdout
+    assert "1 at once and 2 at once, 2 runs" in said
+    assert "changed=0" in said
 
 
 @pytest.fixture

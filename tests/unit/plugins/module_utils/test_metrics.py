@@ -152,7 +152,7 @@ def test_what_cannot_be_had_does_not_hide_the_rest(monkeypatch, tmp_path, capsys
 _LOOK = """
 import json
 import pynvml
-from ansible_collections.gpuserve.inference.plugins.module_utils import _metrics_run
+from ansible_collections.gpuserve.inference.plugins.module_utils import _health_look, _metrics_run
 
 starts = []
 for name in ("nvmlInit", "nvmlInitWithFlags"):
@@ -160,7 +160,7 @@ for name in ("nvmlInit", "nvmlInitWithFlags"):
         starts.append(name)
         return real(*given)
     setattr(pynvml, name, counted)
-_metrics_run.read_kernel_log = lambda run, which: ("", [], "")
+_health_look.read_kernel_log = lambda run, which: ("", [], "")
 health, draws = _metrics_run.look_at_cards(None, "/nonexistent")
 print(json.dumps([len(starts), [card.verdict for card in health.cards], [d.power_watts for d in draws.values()]]))
 """
