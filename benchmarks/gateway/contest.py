@@ -34,7 +34,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterable
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # it is run as a file, on hosts that do not have the collection
@@ -56,12 +56,14 @@ class Stage:
     engines: dict[str, Engine] = field(default_factory=dict)
     doors: dict[str, doors.Door] = field(default_factory=dict)
     next_port: int = PORT
+    asked: set[str] = field(default_factory=set)  # engines and doors, since somebody emptied it
 
     def port(self) -> int:
         self.next_port += 10
         return self.next_port
 
     def engine(self, name: str, cards: list[str], *words: str, uds: str = "", **env: str) -> Engine:
+        self.asked.add(name)
         if name not in self.engines:
             host = self.host
             env = {
@@ -74,6 +76,7 @@ class Stage:
         return self.engines[name]
 
     def nginx(self, name: str, workers: str = "auto", top: str = "", **change: object) -> list[str]:
+        self.asked.add(name)
         if name not in self.doors:
             port = self.port()
             site = doors.site_with(doors.SITE.read_text(encoding="utf-8"), port, **change)  # type: ignore[arg-type]
@@ -104,6 +107,7 @@ def doors_port() -> str:
 
 
 def through_haproxy(stage: Stage) -> list[str]:
+    stage.asked.add("haproxy")
     if "haproxy" not in stage.doors:
         servers = [f"127.0.0.1:{port}" for port in stage.host.ports]
         stage.doors["haproxy"] = doors.haproxy("haproxy", stage.port(), stage.folder, servers)
@@ -118,13 +122,16 @@ def over_sockets(stage: Stage) -> list[str]:
     return stage.nginx("uds", servers=servers)
 
 
-def others(name: str, *words: str, **env: str) -> Callable[[Stage], list[str]]:
-    """Engines of their own, one a card, with further words or environment, behind the gateway."""
+def others(name: str, *words: str, balancing: str = "", like: str = "", **env: str) -> Callable[[Stage], list[str]]:
+    """Engines of their own, one a card, with further words or environment, behind the gateway.
+
+    ``like`` names a contestant whose engines are taken.
+    """
 
     def make(stage: Stage) -> list[str]:
         named = zip(stage.host.names, stage.host.cards)
-        made = [stage.engine(f"{name}-{card}", cards, *words, **env) for card, cards in named]
-        return stage.nginx(name, servers=[f"127.0.0.1:{engine.port}" for engine in made])
+        made = [stage.engine(f"{like or name}-{card}", cards, *words, **env) for card, cards in named]
+        return stage.nginx(name, servers=[f"127.0.0.1:{engine.port}" for engine in made], balancing=balancing)
 
     return make
 
@@ -161,6 +168,10 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Stage], list[str]]]] = {
         "the gateway with gateway_affinity: prompt, without its bound",
         lambda stage: stage.nginx("affinity", top=doors.BY_PROMPT, balancing="hash $contest_affinity consistent"),
     ),
+    "by_header": (
+        "the gateway with gateway_affinity: header, for requests that have none",
+        lambda stage: stage.nginx("by_header", top=doors.BY_HEADER, upstream="$contest_upstream"),
+    ),
     "uneven": (
         "the gateway with `random`, which loads the replicas unevenly",
         lambda stage: stage.nginx("uneven", balancing="random"),
@@ -168,6 +179,10 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Stage], list[str]]]] = {
     "batch_2048": (
         "engines that work on 2048 tokens a step at most behind the gateway",
         others("batch_2048", "--max-num-batched-tokens", "2048"),
+    ),
+    "batch_2048_least": (
+        "these engines behind the gateway with gateway_balancing: least_conn",
+        others("batch_2048_least", "--max-num-batched-tokens", "2048", balancing="least_conn", like="batch_2048"),
     ),
     "batch_4096": (
         "engines that work on 4096 tokens a step at most behind the gateway",
@@ -340,6 +355,7 @@ def arguments(words: list[str] | None = None, common: argparse.Namespace | None 
     parser.add_argument("--prefix", type=int, default=2048, help="tokens of a prefix")
     parser.add_argument("--clients", type=int, default=8, help="client processes from 16 requests at once on")
     parser.add_argument("--tokenizer", default="", help="directory (default: the model's)")
+    parser.add_argument("--wait", type=float, default=engines.HEALTH_SECONDS, help="seconds for engines to come up")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100000)
     parser.add_argument("--work", action="append", default=[], help="'NAME [OPTION]...', may be repeated; see above")
     args = parser.parse_args(words, common)
@@ -381,6 +397,29 @@ def measure_work(args: argparse.Namespace, urls: dict[str, list[str]], host: App
     return sum(run["failed"] for run in done) or len(runs) - len(done)
 
 
+def begin(stage: Stage, wanted: Iterable[str], most: float) -> dict[str, list[str]]:
+    """Starts what the contestants need; the addresses of those that came up. Others are told and left out."""
+    urls, needs = {}, {}
+    for name in wanted:
+        stage.asked.clear()
+        urls[name] = CONTESTANTS[name][1](stage)
+        needs[name] = set(stage.asked)
+    for engine in stage.engines.values():
+        engine.start(stage.folder)
+    ready, missing = engines.wait(list(stage.engines.values()), most)
+    print("started:", ready, flush=True)
+    for door in stage.doors.values():
+        try:
+            door.start(stage.folder)
+        except RuntimeError as exc:
+            missing[door.name] = str(exc)
+    for name, needed in needs.items():
+        if reasons := [missing[one] for one in sorted(needed) if one in missing]:
+            print(f"contest: without {name}: {'; '.join(reasons)}", file=sys.stderr, flush=True)
+            del urls[name]
+    return urls
+
+
 def main() -> int:
     args = arguments()
     if args.list:
@@ -394,17 +433,13 @@ def main() -> int:
         works = works_of(args)
         stage = Stage(engines.applied(), args.out.resolve())
         wanted = dict.fromkeys(name for work in works.values() for name in work.only)
-        urls = {name: CONTESTANTS[name][1](stage) for name in wanted}
-        for engine in stage.engines.values():
-            engine.start(stage.folder)
-        print("started:", engines.wait(list(stage.engines.values())), flush=True)
-        for door in stage.doors.values():
-            door.start(stage.folder)
+        urls = begin(stage, wanted, args.wait)
         facts = {**host_facts(args.python), "vllm": stage.host.version, "model": stage.host.model}
-        failed = 0
+        failed = len(wanted) - len(urls)
         for name, work in works.items():
             print(f"work {name}" if name else "work", flush=True)
-            failed += measure_work(work, urls, stage.host, facts)
+            work.only = {one: points for one, points in work.only.items() if one in urls}
+            failed += measure_work(work, urls, stage.host, facts) if work.only else 1
     except (RuntimeError, ValueError, OSError) as exc:
         print(f"contest: {exc}", file=sys.stderr)
         failed = 1

@@ -23,6 +23,13 @@ map $request_body $contest_affinity {
     "~(?s)^(?<contest_begin>.{512})" $contest_begin;
 }
 """
+# what gateway_affinity: header puts there; the requests of a contest have no header
+BY_HEADER = """\
+map $http_x_session_id $contest_upstream {
+    default nowhere;
+    "" gpuserve;
+}
+"""
 UPSTREAM = "include /etc/gpuserve/gateway/upstream.conf;"
 
 
@@ -58,7 +65,12 @@ class Door:
 
 
 def site_with(
-    site: str, port: int, servers: list[str] | None = None, balancing: str = "", settings: dict[str, str] | None = None
+    site: str,
+    port: int,
+    servers: list[str] | None = None,
+    balancing: str = "",
+    settings: dict[str, str] | None = None,
+    upstream: str = "",
 ) -> str:
     """The gateway's own file, listening on ``port``, with another balancing, other servers, or other settings.
 
@@ -76,6 +88,10 @@ def site_with(
             raise ValueError(f"{balancing!r} found no place")
     if servers:
         site = site.replace(UPSTREAM, " ".join(f"server {one} max_fails=0;" for one in servers))
+    if upstream:
+        site, found = re.subn(r"(proxy_pass http://)gpuserve(/v1/[^;]+);", rf"\g<1>{upstream}\g<2>$is_args$args;", site)
+        if not found:
+            raise ValueError("no path goes to the replicas")
     for name, value in (settings or {}).items():
         site, found = re.subn(rf"(?m)^(\s+){name} [^;]+;", rf"\g<1>{name} {value};", site)
         if not found:

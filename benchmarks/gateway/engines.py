@@ -72,22 +72,27 @@ class Engine:
         self.process = None
 
 
-def wait(engines: list[Engine]) -> dict[str, float]:
-    """Seconds until each is healthy. Raises RuntimeError with the name of one that does not come."""
-    begun, ready = time.monotonic(), {}
-    while len(ready) < len(engines):
+def wait(engines: list[Engine], most: float = HEALTH_SECONDS) -> tuple[dict[str, float], dict[str, str]]:
+    """Seconds until each is healthy, and why those are missing that do not come; they are stopped."""
+    begun = time.monotonic()
+    ready: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    while len(ready) + len(missing) < len(engines):
+        took = time.monotonic() - begun
         for engine in engines:
-            if engine.name in ready:
+            if engine.name in ready or engine.name in missing:
                 continue
             if engine.process is not None and engine.process.poll() is not None:
-                raise RuntimeError(f"{engine.name} ended with status {engine.process.returncode}; see its log")
-            if engine.healthy():
-                ready[engine.name] = round(time.monotonic() - begun, 1)
-        if time.monotonic() - begun > HEALTH_SECONDS:
-            missing = [engine.name for engine in engines if engine.name not in ready]
-            raise RuntimeError(f"not healthy after {HEALTH_SECONDS:g} s: {', '.join(missing)}")
-        time.sleep(0.5)
-    return ready
+                missing[engine.name] = f"{engine.name} ended with status {engine.process.returncode}; see its log"
+            elif engine.healthy():
+                ready[engine.name] = round(took, 1)
+            elif took > most:
+                missing[engine.name] = f"{engine.name} is not healthy after {most:g} s; see its log"
+        time.sleep(0.2)
+    for engine in engines:
+        if engine.name in missing:
+            engine.stop()
+    return ready, missing
 
 
 @dataclass(frozen=True)

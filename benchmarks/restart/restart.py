@@ -68,12 +68,16 @@ class Variant:
 
 SMALL = ("--cudagraph-capture-sizes", "1", "2", "4", "8", "16", "32", "64")
 PLAN = (("VLLM_ENABLE_STARTUP_PLAN", "1"),)
+# the engine process has what the API server imported; vLLM's command line asks for spawn, its library for fork
+FORK = (("VLLM_WORKER_MULTIPROC_METHOD", "fork"),)
 VARIANTS = {
     "cold": Variant("no cache of any kind", compiled=False, pages=False),
     "pages": Variant("the files in the kernel's memory, nothing else", compiled=False),
     "compiled": Variant("the compile cache of an earlier start, nothing else", pages=False),
     "warm": Variant("both: what a restart of the same replica finds"),
     "pinned": Variant("warm, with --kv-cache-memory-bytes", pinned=True),
+    "fork": Variant("warm, with an engine process that is forked and imports nothing again", env=FORK),
+    "quick": Variant("warm, pinned and forked", env=FORK, pinned=True),
     "plan": Variant("warm, with VLLM_ENABLE_STARTUP_PLAN (releases that have it)", env=PLAN),
     "graphs": Variant("warm, with graphs of up to 64 requests only", words=SMALL),
     "prefetch": Variant("warm compile cache, files read ahead by the engine", pages=False,
@@ -242,8 +246,12 @@ def table(runs: list[dict]) -> str:
 
 
 def cache_of(name: str) -> str:
-    """Words and environment are part of what vLLM calls a compiled graph by; the bytes of the KV cache are not."""
-    return name if VARIANTS[name].words or VARIANTS[name].env else "plain"
+    """Words and environment are part of what vLLM calls a compiled graph by.
+
+    Neither the bytes of the KV cache are, nor how processes are begun.
+    """
+    variant = VARIANTS[name]
+    return name if variant.words or variant.env not in ((), FORK) else "plain"
 
 
 def plan_of(only: list[str], repeats: int) -> list[tuple[str, int]]:
@@ -305,6 +313,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--port", type=int, default=9090)
     parser.add_argument("--kv-bytes", type=int, default=0, help="for pinned (default: as planned for the replica)")
+    parser.add_argument("--model", default="", help="directory to serve in place of the replica's, of the same shape")
+    parser.add_argument("--load-format", default="", help="in place of the replica's")
     parser.add_argument("--serve", default="", help="words of an engine (default: the first replica of this host)")
     args = parser.parse_args(words)
     if not args.list and args.out is None:
@@ -328,6 +338,10 @@ def job_of(args: argparse.Namespace) -> tuple[Job, str]:
     env = {**host.env, "CUDA_VISIBLE_DEVICES": ",".join(host.cards[0]), "VLLM_API_KEY": host.key}
     # applied() leaves the size out, since the contest gives its own
     words = [*host.words, "--tensor-parallel-size", str(max(1, len(host.cards[0])))]
+    if args.model:
+        words[words.index("serve") + 1] = args.model
+    if args.load_format:
+        words = [*engines.without(words, "--load-format"), "--load-format", args.load_format]
     return Job(words, env, host.model, out, args.port, args.kv_bytes or host.kv_bytes), host.version
 
 

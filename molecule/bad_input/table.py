@@ -359,7 +359,8 @@ PLAYBOOKS: dict[str, list[Row]] = {
     "rolling_update": FEW,
     "rollback": [*FEW],
     "drain": [
-        *FEW, *[row for row in SETTINGS if "gpuserve_drain" in "".join(row[0])],
+        *FEW,
+        *[row for row in SETTINGS if "gpuserve_drain" in "".join(row[0])],
         ({"gpuserve_drain": "gpu9"}, r"site first|gpu9"),
     ],
     "front": [*FEW, ({}, r"gateway_upstreams is empty; name the gateways of other hosts")],

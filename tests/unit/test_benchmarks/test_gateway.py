@@ -71,6 +71,17 @@ def test_affinity_is_what_the_gateway_has() -> None:
     key, inside = lines[0].split()[1], lines[1:3]
     assert key == "$request_body" and all(line in template for line in inside)
 
+    lines = doors.BY_HEADER.replace("$contest_", "$gpuserve_").splitlines()
+    assert '"" gpuserve' in lines[2] and lines[0].startswith("map $http_")
+    assert "map {{ __gateway_settings.affinity_key }} $gpuserve_upstream {" in template
+
+
+def test_paths_go_to_the_upstream_that_is_named() -> None:
+    paths = "proxy_pass http://gpuserve/v1/completions;\nproxy_pass http://gpuserve/health;\n"
+    made = doors.site_with(SITE + paths, 9110, upstream="$contest_upstream")
+    assert "proxy_pass http://$contest_upstream/v1/completions$is_args$args;" in made
+    assert "proxy_pass http://gpuserve/health;" in made
+
 
 def test_other_servers_and_settings() -> None:
     made = doors.site_with(
@@ -194,6 +205,21 @@ def test_works_share_engines_and_differ_where_they_say_so() -> None:
     assert works["mixed"].range == 0.5 and works["mixed"].only == {"one": [1]}
     assert all(work.points == [16, 128] and work.rounds == 4 and not work.work for work in works.values())
     assert works["same"].seed != works["mixed"].seed  # the engines would know the prompts
+
+
+def test_what_does_not_come_up_is_told_and_the_others_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = engines.Applied(["gpu0"], [8001], [["GPU-a"]], "0", ["sh", "-c", "exit 3"], {}, "m", "/m", "1", "k", 0)
+    monkeypatch.setattr(contest.doors, "SITE", tmp_path / "site.conf")
+    (tmp_path / "site.conf").write_text(SITE, encoding="utf-8")
+    stage = contest.Stage(host, tmp_path)
+    assert list(contest.begin(stage, ["gateway", "vllm-dp"], 20.0)) == ["gateway"]
+    assert "contest: without vllm-dp: vllm-dp ended with status 3; see its log" in capsys.readouterr().err
+    slow = engines.Engine("slow", ["sh", "-c", "sleep 60", "sh"], {}, 9)
+    slow.start(tmp_path)
+    assert engines.wait([slow], 0.1)[1] == {"slow": "slow is not healthy after 0.1 s; see its log"}
+    assert slow.process is None, "it is stopped"
 
 
 @pytest.mark.parametrize("words", [["a", "a"], [""], ["../x"], [".5"]])

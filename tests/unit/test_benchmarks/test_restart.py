@@ -53,11 +53,13 @@ def test_a_mark_counts_when_it_is_first_seen_and_whole(tmp_path: Path) -> None:
 
 def test_variants_differ_in_what_they_say(tmp_path: Path) -> None:
     made = {name: job(tmp_path).engine(name, one, tmp_path / "c", "/tmp/t") for name, one in restart.VARIANTS.items()}
-    for name in ("pinned", "all"):
+    for name in ("pinned", "quick", "all"):
         assert made[name].words[3:5] == ["--kv-cache-memory-bytes", "1000"]
     assert made["warm"].words == ["vllm", "serve", "/m"] and made["warm"].env["A"] == "b"
     assert made["plan"].env["VLLM_ENABLE_STARTUP_PLAN"] == "1" != made["warm"].env.get("VLLM_ENABLE_STARTUP_PLAN")
     assert made["cold"].env["VLLM_CACHE_ROOT"] == str(tmp_path / "c" / "vllm")
+    begun = [made[name].env.get("VLLM_WORKER_MULTIPROC_METHOD") for name in ("warm", "fork", "quick")]
+    assert begun == [None, "fork", "fork"]
     assert made["cold"].env["TMPDIR"] == "/tmp/t"
 
 
@@ -106,12 +108,29 @@ def test_a_cache_is_shared_by_those_that_compile_the_same(tmp_path: Path, monkey
         return {"seconds": 1.0, "phases": {}}
 
     monkeypatch.setattr(restart, "start", start)
-    restart.measure(job(tmp_path), ["warm", "plan"], 1, {})
-    assert sorted(seen) == [
-        ("plan-0", "plan", True), ("plan-prime", "plan", False),
-        ("warm-0", "plain", True), ("warm-prime", "plain", False),
+    restart.measure(job(tmp_path), ["warm", "plan", "fork"], 1, {})
+    plain = [name for name, cache, _there in seen if cache == "plain" and not name.endswith("prime")]
+    assert sorted(plain) == ["fork-0", "warm-0"]
+    assert sorted(row for row in seen if "fork" not in row[0] and "prime" not in row[0]) == [
+        ("plan-0", "plan", True), ("warm-0", "plain", True),
+    ]  # fmt: skip
+    assert sorted((cache, there) for name, cache, there in seen if name.endswith("prime")) == [
+        ("plain", False), ("plan", False),
     ]  # fmt: skip
     assert restart.plan_of(["warm", "pinned", "cold"], 2)[0] == ("cold", 0)
+
+
+def test_another_model_is_served_with_the_replicas_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = restart.engines.Applied(
+        ["gpu0"], [8001], [["GPU-a"]], "0", ["vllm", "serve", "/m", "--load-format", "dummy", "--seed", "1"], {}, "m",
+        "/m", "0.26.0", "key", 1000,
+    )  # fmt: skip
+    monkeypatch.setattr(restart.engines, "applied", lambda: host)
+    made, _version = restart.job_of(restart.arguments(["out", "--model", "/w", "--load-format", "auto"]))
+    one = ["--tensor-parallel-size", "1"]
+    assert made.words == ["vllm", "serve", "/w", "--seed", "1", *one, "--load-format", "auto"]
+    made, _version = restart.job_of(restart.arguments(["out"]))
+    assert made.words == [*host.words, *one]
 
 
 @pytest.mark.parametrize("words", [[], ["out", "--repeats", "0"], ["out", "--only", "hot"]])

@@ -116,9 +116,7 @@ def test_old_keys_end_by_themselves(host):
     host.keys.hold(Wish(rotate=["default"], grace=60))
     assert host.text("clients.conf").count("if (") == 2
     assert host.keys.expire() == []
-    later = _gateway_keys.GatewayKeys(
-        host, str(host.etc), run_dir=str(host.etc), clock=lambda: NOW + 61
-    )
+    later = _gateway_keys.GatewayKeys(host, str(host.etc), run_dir=str(host.etc), clock=lambda: NOW + 61)
     assert later.expire() == ["default"]
     assert host.text("clients.conf").count("if (") == 1
     assert later.expire() == []
