@@ -11,7 +11,7 @@ import math
 from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._bench_plot import Dot, Series, mark, plot
-from ansible_collections.gpuserve.inference.plugins.module_utils._bench_report import verdict
+from ansible_collections.gpuserve.inference.plugins.module_utils._bench_report import predicted, verdict
 from ansible_collections.gpuserve.inference.plugins.module_utils._bench_style import STYLE
 from ansible_collections.gpuserve.inference.plugins.module_utils._bench_time import compared
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
@@ -77,7 +77,9 @@ def _plots(rows: Mapping[str, Any], styles: Mapping[str, int], record: Mapping[s
     made: list[Optional[Html]] = []
     for key, x_title in (("concurrency", "requests at once"), ("rate", "requests a second")):
         tokens = [_series(name, row, styles[name], key, TOKENS) for name, row in rows.items()]
-        wished = _predictions(record, styles, TOKENS) if key == "concurrency" and any(s.dots for s in tokens) else []
+        wished = (
+            _predictions(rows, record, styles, TOKENS) if key == "concurrency" and any(s.dots for s in tokens) else []
+        )
         note = "Bars: least to most of the repeats." + (" Hollow: the planner's prediction." if wished else "")
         made.append(_panel("Throughput", note, plot([*tokens, *wished], x_title, ALL)))
         for group, title, base in LATENCIES:
@@ -126,22 +128,20 @@ def _frontier(name: str, row: Any, style: int, labels: bool) -> Series:
     return Series(name, style, tuple(sorted(dots, key=lambda dot: dot.y)))
 
 
-def _predictions(record: Mapping[str, Any], styles: Mapping[str, int], key: str) -> list[Series]:
-    """Only where the planner spoke of requests of the length that was measured."""
+def _predictions(
+    rows: Mapping[str, Any], record: Mapping[str, Any], styles: Mapping[str, int], key: str
+) -> list[Series]:
+    """Only where the planner spoke of the load that was measured."""
     found = []
-    for name, told in record["predictions"].items():
-        x, y = value_of(told, "speed_concurrency"), value_of(told, key)
-        if name in styles and x and y is not None and _same_length(told, record.get("load") or {}):
-            found.append(Series(f"{name} predicted", styles[name], (Dot(x, y, note=f"{y:,.0f}"),), "alone"))
+    for name, row in rows.items():
+        dots = []
+        for point in _points(row):
+            x, y = value_of(point, "concurrency"), value_of(predicted(record, name, point), key)
+            if x and y is not None:
+                dots.append(Dot(x, y, note=f"{point.get('label', '')}: {y:,.0f}"))
+        if dots:
+            found.append(Series(f"{name} predicted", styles[name], tuple(sorted(dots, key=lambda dot: dot.x)), "alone"))
     return found
-
-
-def _same_length(told: Mapping[str, Any], load: Mapping[str, Any]) -> bool:
-    for key in ("input_tokens", "output_tokens"):
-        wanted = value_of(load, key)
-        if wanted is None or value_of(told, f"speed_{key}") != wanted:
-            return False
-    return True
 
 
 def _keys(rows: Mapping[str, Any], styles: Mapping[str, int]) -> Html:
@@ -159,13 +159,11 @@ def _failed(rows: Mapping[str, Any]) -> Optional[Html]:
 
 
 def _against(rows: Mapping[str, Any], record: Mapping[str, Any]) -> Optional[Html]:
-    """Predicted and measured at the load that the planner spoke of."""
-    predictions = {name: told for name, told in record["predictions"].items() if name in rows}
+    """Predicted and measured at the loads that the planner spoke of."""
     made = []
-    for name, told in predictions.items():
-        at = value_of(told, "speed_concurrency")
-        point = next((p for p in _points(rows[name]) if at and value_of(p, "concurrency") == at), None)
-        if point is None or not _same_length(told, record.get("load") or {}):
+    for name, point in [(name, point) for name, row in rows.items() for point in _points(row)]:
+        told = predicted(record, name, point)
+        if not told:
             continue
         cells = [el("td", name, class_="name"), el("td", point.get("label", ""), data_label="load")]
         for title, key, mine, digits in (
@@ -179,7 +177,7 @@ def _against(rows: Mapping[str, Any], record: Mapping[str, Any]) -> Optional[Htm
             cells.append(el("td", words, class_="n", data_label=title))
         made.append(el("tr", *cells))
     if not made:
-        if not predictions:
+        if not any(name in rows for name in record["predictions"]):
             return None
         words = "The planner's predictions are for another load than the one measured here, so they are not compared."
         return section("Predicted and measured", el("p", words))

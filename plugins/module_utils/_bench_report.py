@@ -121,12 +121,29 @@ def result(
             **{name: None if value is None else round(float(value), 1) for name, value in (times or {}).items()},
             "candidates": {name: dict(row["times"]) for name, row in measured.items() if row.get("times")},
         },
-        "predictions": {
-            _label(row): {key: (row.get("prediction") or {}).get(key) for key in PREDICTED}
-            for row in plan["candidates"]
-        },
+        "predictions": {_label(row): _told(row.get("prediction") or {}) for row in plan["candidates"]},
     }
     return {"winner": best, "scores": record["scores"], "record": record, "text": table(record)}
+
+
+def _told(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """At the load that the plan is made for, and at those that are measured where the plan was told them."""
+    speeds = [{key: speed.get(key) for key in PREDICTED} for speed in prediction.get("speeds") or ()]
+    return {**{key: prediction.get(key) for key in PREDICTED}, **({"speeds": speeds} if speeds else {})}
+
+
+def predicted(record: Mapping[str, Any], name: str, point: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the planner said of a candidate at the load of ``point``; nothing where it spoke of other loads only."""
+    load = record.get("load") or {}
+    own = record["predictions"].get(name) or {}
+    wanted = {
+        "speed_concurrency": point.get("concurrency"),
+        **{f"speed_{key}": load.get(key) for key in ("input_tokens", "output_tokens")},
+    }
+    if not all(wanted.values()):
+        return {}
+    told = [own, *(own.get("speeds") or ())]
+    return next((one for one in told if all(one.get(key) == value for key, value in wanted.items())), {})
 
 
 def table(record: Mapping[str, Any]) -> str:
@@ -138,7 +155,6 @@ def table(record: Mapping[str, Any]) -> str:
             notes.append(f"! {name} was not measured: {row['error']}")
         for number, point in enumerate(row.get("points") or ()):
             figures, least, most = point["figures"], point["least"], point["most"]
-            predicted = record["predictions"].get(name, {}).get("output_tokens_per_s") if number == 0 else None
             rows.append(
                 (
                     f"{'>' if name == record['winner'] else ' '} {name}" if number == 0 else "",
@@ -149,7 +165,7 @@ def table(record: Mapping[str, Any]) -> str:
                     _number(figures.get("ttft_ms_p99"), 1),
                     _number(figures.get("tpot_ms_p50"), 2),
                     _number(figures.get("tpot_ms_p99"), 2),
-                    _number(predicted),
+                    _number(predicted(record, name, point).get("output_tokens_per_s")),
                 )
             )
     return (

@@ -188,6 +188,18 @@ def test_predictions_for_other_lengths_are_not_drawn() -> None:
     assert 'alone"' not in render_page(told)
 
 
+def test_every_load_that_was_predicted_stands_beside_what_was_measured() -> None:
+    told = record(a=FULL)
+    told["predictions"]["a"]["speeds"] = [
+        {**told["predictions"]["a"], "speed_concurrency": at, "output_tokens_per_s": tokens}
+        for at, tokens in ((1, 100.0), (128, 4000.0))
+    ]
+    text = render_page(told)
+    well_formed(text)
+    for words in ("100 / 200 (0.50 x)", "900 / 1,000 (0.90 x)", "4,000 / 5,000 (0.80 x)"):
+        assert words in text
+
+
 @pytest.mark.parametrize("bad", [None, {}, [], {"winner": "a"}])
 def test_what_is_no_record_is_one_line(bad: Any) -> None:
     with pytest.raises(InputError, match="bench_html: a record as bench_result returns it is needed"):

@@ -51,6 +51,23 @@ def test_all_that_use_every_card_are_tried_and_the_planned_one_first() -> None:
     assert found[0] == own and sorted(found) == ["1xTP2", "2xTP1"]
 
 
+def test_a_prediction_stands_beside_the_load_that_it_is_for() -> None:
+    loads = [{"input_tokens": 512, "output_tokens": 128, "concurrency": at} for at in (1, 64)]
+    made = plan(loads=loads)
+    told = measured(200.0, 280.0)
+    for row in told.values():
+        row["points"].append({**point("64 at once", 7000.0), "concurrency": 64})
+        row["points"].append({**point("3/s", 100.0), "concurrency": 0, "rate": 3.0})
+    found = result(told, made, CARDS, WISHES)
+    rows = {row["replicas"]: row["prediction"]["speeds"] for row in made["candidates"] if row["fits"]}
+    for line, replicas, which in (("1 at once", 2, 0), ("64 at once", 2, 1)):
+        mine = next(text for text in found["text"].splitlines() if line in text)
+        assert mine.split()[-1] == f"{rows[replicas][which]['output_tokens_per_s']:,.0f}"
+    assert next(text for text in found["text"].splitlines() if "3/s" in text).split()[-1] == "5.00"
+    without = result(told, plan(), CARDS, WISHES)["text"]
+    assert next(text for text in without.splitlines() if "1 at once" in text).split()[-1] == "5.00", "16 were meant"
+
+
 def test_what_is_wished_for_is_tried_alone() -> None:
     assert labels(bench_candidates(plan(), ["1xTP2"])) == ["1xTP2"]
 
