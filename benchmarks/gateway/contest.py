@@ -207,6 +207,18 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Stage], list[str]]]] = {
         "engines with vLLM's API server in Rust (experimental there) behind the gateway",
         others("rust", VLLM_USE_RUST_FRONTEND="1"),
     ),
+    "mp": (
+        "engines whose model runs in a process of its own, as vllm-dp has it, behind the gateway",
+        others("mp", "--distributed-executor-backend", "mp"),
+    ),
+    "rust_mp": (
+        "both of these: the API server in Rust, and the model in a process of its own",
+        others("rust_mp", "--distributed-executor-backend", "mp", VLLM_USE_RUST_FRONTEND="1"),
+    ),
+    "graphs_1024": (
+        "engines with CUDA graphs of up to 1024 tokens behind the gateway",
+        others("graphs_1024", "--max-cudagraph-capture-size", "1024"),
+    ),
     "tp": (
         "one engine over all cards, tensor parallel",
         lambda stage: stage.over_all("tp", "--tensor-parallel-size"),
