@@ -364,7 +364,7 @@ def wait_ready(
     watches = [_Watch(target, host, api_key, prompt, patience) for target in targets]
     began = clock()
     told, pause = began, patience.sleep
-    limit = f"; given up at {clock_text(patience.timeout)}"
+    limit = f"; given up after {clock_text(patience.timeout)}"
     last: Optional[str] = None
     while True:
         pending = [w for w in watches if not w.outcome.ready and not w.outcome.fatal]

@@ -46,11 +46,15 @@ class Look:
 
 @dataclass
 class Step:
-    """``mode``: V(none), V(rolling) with the instances in ``roll``, or V(at_once); ``why`` in one line for people."""
+    """``mode``: V(none), V(rolling) with the instances in ``roll``, or V(at_once); ``why`` in one line for people.
+
+    ``kept``: instances that serve and go on as they are, where the others are replaced at once.
+    """
 
     mode: str
     why: str = ""
     roll: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     changed: bool = False
     units: list[UnitChange] = field(default_factory=list)
 
@@ -96,7 +100,12 @@ def compare(
     if not present:
         return Step("at_once", "nothing runs here yet")
     if sorted(names) != present:
-        return Step("at_once", f"the instances change from {', '.join(present)} to {', '.join(names)}")
+        same = [name for name in names if not force and look.digest(name) == wanted.digest(name)]
+        return Step(
+            "at_once",
+            f"the instances change from {', '.join(present)} to {', '.join(names)}",
+            kept=[name for name in same if look.serves(wanted.target(name) or {}) and not look.out(name)],
+        )
     other = [name for name in names if force or look.digest(name) != wanted.digest(name)]
     marked = [name for name in names if any(mark.by == BY for mark in look.out(name))]
     if not other and not marked:

@@ -182,6 +182,11 @@ why:
   description: Why that is so, in one line.
   returned: with O(state=compared)
   type: str
+kept:
+  description: Instances that go on serving as they are, where RV(mode) is V(at_once).
+  returned: with O(state=compared)
+  type: list
+  elements: str
 roll:
   description: Instances to replace, in the order in which to do it.
   returned: with O(state=compared)
@@ -342,6 +347,7 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
             store, release, look_at(module.run_command), params["restart"], check, params["force"]
         )
         result.update(changed=result["changed"] or step.changed, mode=step.mode, why=step.why, roll=step.roll)
+        result["kept"] = step.kept
     elif state == "started":
         result.update(start(module, store, release))
     elif state == "good" and not check:

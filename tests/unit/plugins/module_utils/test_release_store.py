@@ -209,6 +209,21 @@ def test_what_leads_to_a_release(host, make, mode, roll, why):
     assert host.orders == orders, "looking starts and stops nothing"
 
 
+def one_more(host, **more):
+    host.runs(host.write(names=("gpu0",)))
+    return apply.compare(host.store, host.write(names=("gpu0", "gpu1")), look(host, **more))
+
+
+def test_where_one_is_added_the_other_goes_on(host):
+    step = one_more(host, serving=("gpu0",))
+    assert (step.mode, step.kept) == ("at_once", ["gpu0"])
+
+
+@pytest.mark.parametrize("more", [{"serving": ()}, {"serving": ("gpu0",), "marked": ("gpu0",)}])
+def test_what_does_not_serve_does_not_go_on(host, more):
+    assert one_more(host, **more).kept == []
+
+
 @pytest.mark.parametrize("by", ["operator", "health"])
 def test_nothing_is_begun_where_one_is_kept_out(host, by):
     wanted, _more = other_text(host)
