@@ -7,8 +7,9 @@
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
-# takes a quarter of an hour: name it to run it. What it does most is done to real engines in data_parallel too.
-ON_DEMAND='faults'
+# name them to run them. faults takes a quarter of an hour, and what it does most is done to real engines in data_parallel
+# too; switch plays what the others play, on engines that it has started anyway
+ON_DEMAND='faults security tensor_parallel'
 LIGHT=' bad_input benchmark monitoring rolling supply ' # no engine, or the stand-in
 ALONE=' data_parallel fleet '                  # their load is a share of what the idle machine can carry
 LANES_NEED_GIB=8                               # two real engines of 2.3 GiB, a small machine, and two Ansibles
