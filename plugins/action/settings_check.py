@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import constants, context
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
+from ansible.release import __version__ as ansible_release
 from ansible_collections.gpuserve.inference.plugins.module_utils._settings import slips
 from ansible_collections.gpuserve.inference.plugins.module_utils._settings_rules import PLAYBOOK_OPTIONS, check
+from ansible_collections.gpuserve.inference.plugins.plugin_utils import _payloads
 
 # This task comes first in every playbook, and Ansible imports it in the controller's main process. Each later task is
 # a fork of that process for each host, and would import what the main process lacks again: a third of all its work.
@@ -21,14 +24,22 @@ for _name in ("ansible.builtin.file", "ansible.builtin.fileglob", "ansible.built
     lookup_loader.get(_name, class_only=True)
 test_loader.get("ansible.builtin.match")
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+HERE = Path(__file__).resolve().parents[2]
+ROLES = HERE / "roles"
+if context.CLIARGS:  # a playbook's run, not a test's
+    _told = vars(constants)
+    _payloads.attach(
+        HERE, ansible_release, Path(_told["ANSIBLE_HOME"]), Path(_told["DEFAULT_LOCAL_TMP"], "ansiballz_cache"),
+        _told["DEFAULT_MODULE_UTILS_PATH"] or (),
+    )  # fmt: skip
 
 
 def role_options() -> dict[str, dict[str, Any]]:
     """Every variable of every role: its options in the argument specs, of all entry points."""
     found: dict[str, dict[str, Any]] = dict(PLAYBOOK_OPTIONS)
     for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
-        for spec in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
+        for spec in yaml.load(path.read_text(encoding="utf-8"), LOADER)["argument_specs"].values():
             found.update(spec.get("options") or {})
     return found
 
