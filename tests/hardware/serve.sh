@@ -84,6 +84,7 @@ prepare() {
     /usr/local/nvidia/lib64/libcuda.so.1 /usr/local/nvidia/lib/libcuda.so.1; do
     [ ! -e "$lib" ] || dirname "$lib"
   done | sort -u >"$root/etc/ld.so.conf.d/hardware.conf"
+  : >"$root/srv/drop_caches"
   mkdir -p "$root$INSIDE" "$root$COLLECTIONS/ansible_collections/gpuserve/inference" "$root/var/lib/nginx" "$root/var/log/nginx"
 }
 
@@ -107,7 +108,7 @@ boot() {
     export LD_LIBRARY_PATH=$LAB/debs/usr/lib/x86_64-linux-gnu:$LAB/debs/usr/lib/x86_64-linux-gnu/systemd
     exec setsid "$LAB/debs/usr/bin/systemd-nspawn" --quiet --directory="$LAB/root" --boot --machine=hardware \
       --register=no --keep-unit --link-journal=no --resolv-conf=off --console=pipe --system-call-filter='bpf pidfd_getfd' \
-      --bind="$FOLDER:$INSIDE" --bind-ro="$REPO:$COLLECTIONS/ansible_collections/gpuserve/inference" \
+      --bind="$FOLDER:$INSIDE" --bind=/proc/sys/vm/drop_caches:/srv/drop_caches --bind-ro="$REPO:$COLLECTIONS/ansible_collections/gpuserve/inference" \
       "${binds[@]}" </dev/null >"$OUT/console.txt" 2>&1
   ) &
   NSPAWN=$!

@@ -120,6 +120,14 @@ def test_a_cache_is_shared_by_those_that_compile_the_same(tmp_path: Path, monkey
     assert restart.plan_of(["warm", "pinned", "cold"], 2)[0] == ("cold", 0)
 
 
+def test_pages_are_dropped_where_a_container_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = tmp_path / "drop_caches"
+    monkeypatch.setattr(restart, "DROP", (tmp_path / "no" / "such", bound))
+    assert restart.drop_pages() and bound.read_text() == "3\n"
+    monkeypatch.setattr(restart, "DROP", (tmp_path / "no" / "such",))
+    assert not restart.drop_pages()
+
+
 def test_another_model_is_served_with_the_replicas_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     host = restart.engines.Applied(
         ["gpu0"], [8001], [["GPU-a"]], "0", ["vllm", "serve", "/m", "--load-format", "dummy", "--seed", "1"], {}, "m",

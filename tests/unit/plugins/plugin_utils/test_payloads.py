@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Ansible packed is there again in the next run, while nothing that goes in has changed and nobody else could put it
-there."""
+"""What Ansible packed is there again in the next run, while nothing that goes in has changed and nobody else
+could put it there."""
 
 from __future__ import annotations
 
