@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils import _systemd
+from ansible_collections.gpuserve.inference.plugins.module_utils import _nginx, _systemd
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
     Change,
@@ -97,8 +97,9 @@ def hold(
     """
     retired = [unit for unit in params["retired"] if _systemd.retire(run, unit, check=check)]
     changes = make_keys(params["keys"], check=check)
+    wanted = [_wanted(entry, params["secrets"]) for entry in params["files"]]
     changes += apply_files(
-        [_wanted(entry, params["secrets"]) for entry in params["files"]],
+        wanted,
         params["purge"],
         validator(run, list(validate)),
         check=check,
@@ -108,7 +109,8 @@ def hold(
         _systemd.daemon_reload(run)
     action = ""
     if unit:
-        action = _systemd.start_or_reload(run, unit, bool(changes), check=check)
+        obey = (lambda: _nginx.Nginx(run).follow(wanted)) if unit == _nginx.UNIT else None
+        action = _systemd.start_or_reload(run, unit, bool(changes), check=check, obey=obey)
     timers = {}
     for timer in params["timers"]:
         done = _systemd.start_or_reload(run, timer, bool(changes), check=check, order="restart")

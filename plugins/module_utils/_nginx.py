@@ -11,8 +11,11 @@ import glob
 import os
 import re
 import shutil
+import socket
+import struct
 import time
-from typing import Callable, Container, Optional
+from dataclasses import replace
+from typing import Callable, Collection, Container, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
@@ -62,6 +65,81 @@ def workers(master: int, proc: str = "/proc") -> dict[int, str]:
     return found
 
 
+Address = tuple[str, int]  # an IP address as text, and a port
+_LISTEN = re.compile(r"(?m)^([ \t]*listen[ \t]+)([^\s;]+)([^;\n]*;)")
+_EVERY = ("0.0.0.0", "::")
+_LISTENING = "0A"  # in /proc/net/tcp
+
+
+def address_of(word: str) -> Optional[Address]:
+    """What ``listen`` is given; None for a path or a host's name."""
+    if word.isdigit():
+        return "0.0.0.0", int(word)
+    host, _colon, port = word.rpartition(":") if re.search(r":\d+$", word) else (word, "", "80")
+    host = "0.0.0.0" if host == "*" else host.strip("[]")
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            return socket.inet_ntop(family, socket.inet_pton(family, host)), int(port)
+        except OSError:
+            continue
+    return None
+
+
+def listened(pid: int, proc: str = "/proc") -> set[Address]:
+    """Where a process listens."""
+    inodes = set()
+    for path in glob.glob(f"{proc}/{pid}/fd/*"):
+        try:
+            link = os.readlink(path)
+        except OSError:
+            continue  # closed meanwhile
+        if link.startswith("socket:["):
+            inodes.add(link[8:-1])
+    found: set[Address] = set()
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        try:
+            with open(f"{proc}/{pid}/net/{name}", encoding="ascii") as handle:
+                rows = [line.split() for line in handle.readlines()[1:]]
+        except OSError:
+            continue
+        for row in rows:
+            if len(row) > 9 and row[3] == _LISTENING and row[9] in inodes:
+                host, _colon, port = row[1].partition(":")
+                # four bytes each, in the processor's own order
+                packed = b"".join(struct.pack("=I", int(host[at : at + 8], 16)) for at in range(0, len(host), 8))
+                found.add((socket.inet_ntop(family, packed), int(port, 16)))
+    return found
+
+
+def blocked(wanted: Collection[Address], held: Collection[Address]) -> set[Address]:
+    """Those of ``wanted`` that cannot be listened on while those of ``held`` that are no longer wanted still are.
+
+    The kernel lets nobody listen on all addresses beside one of them on the same port, and nginx closes what it no
+    longer needs only after it has opened all that is new.
+    """
+    return {
+        (host, port)
+        for host, port in wanted
+        for other, number in held
+        if (host, port) not in held
+        and (other, number) not in wanted
+        and number == port
+        and (":" in host) == (":" in other)
+        and (host in _EVERY or other in _EVERY)
+    }
+
+
+def aside(content: str, moving: Container[Address], place: str) -> str:
+    """The configuration with its servers in a place where nobody asks, instead of listening on ``moving``."""
+
+    def put(match: re.Match[str]) -> str:
+        if address_of(match[2]) not in moving:
+            return match[0]
+        return f"{match[1]}unix:{place}{match[3]}"
+
+    return _LISTEN.sub(put, content)
+
+
 class NginxError(GpuserveError):
     """nginx goes on with its old configuration."""
 
@@ -78,6 +156,7 @@ class Nginx:
     ) -> None:
         self._run = run
         self._proc = proc
+        self._aside = f"{run_dir}/nginx-aside.sock"
         self._unread = f"{run_dir}/nginx.unread"  # a program that was killed in between leaves it to the next one
         self._sleep = sleep
 
@@ -108,6 +187,27 @@ class Nginx:
         problem = verdict(self._run, executable) if executable else ""
         return f"nginx -t refuses the new files, the old ones are back: {problem}" if problem else ""
 
+    def follow(self, files: Sequence[WantedFile]) -> None:
+        """Have nginx read files that were written, and wait until it goes by them; as ``reload``.
+
+        Where a server goes from one address to all of them, or back, on the same port, nginx would stay with its old
+        configuration for good: then it first lets go of the old one, and opens the new one a moment later.
+        """
+        state = show(self._run, UNIT, "ActiveState", "MainPID")
+        if state.get("ActiveState") in ("active", "reloading"):
+            wanted = {address_of(match[2]) for item in files for match in _LISTEN.finditer(item.content)}
+            moving = blocked({one for one in wanted if one}, listened(int(state["MainPID"]), self._proc))
+            if moving:
+                os.makedirs(os.path.dirname(self._aside), exist_ok=True)
+                apply_files([replace(item, content=aside(item.content, moving, self._aside)) for item in files])
+                try:
+                    self.reload()
+                finally:
+                    apply_files(list(files))
+        self.reload()
+        if os.path.exists(self._aside):
+            os.unlink(self._aside)
+
     def reload(self, timeout: float = 30.0) -> None:
         """Reload, and wait until no worker with the old configuration accepts anything.
 
@@ -116,7 +216,9 @@ class Nginx:
         """
         state = show(self._run, UNIT, "ActiveState", "MainPID")
         if state.get("ActiveState") in ("active", "reloading") and not self._reloaded(int(state["MainPID"]), timeout):
-            raise NginxError("nginx was told to reload, but its workers go on as before; see: systemctl status nginx")
+            raise NginxError(
+                "nginx was told to reload, but its workers go on as before; see the end of /var/log/nginx/error.log"
+            )
         if os.path.exists(self._unread):
             os.unlink(self._unread)
 

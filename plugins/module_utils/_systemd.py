@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import Callable, Optional
+
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
@@ -30,8 +32,18 @@ def show(run: Run, unit: str, *properties: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
-def start_or_reload(run: Run, unit: str, changed: bool, check: bool = False, order: str = "reload") -> str:
-    """Bring a unit up and enabled; ``order`` it where it ran already and ``changed``. Returns what was done."""
+def start_or_reload(
+    run: Run,
+    unit: str,
+    changed: bool,
+    check: bool = False,
+    order: str = "reload",
+    obey: Optional[Callable[[], None]] = None,
+) -> str:
+    """Bring a unit up and enabled; ``order`` it where it ran already and ``changed``. Returns what was done.
+
+    ``obey`` does what is ordered in place of systemctl.
+    """
     state = show(run, unit, "ActiveState", "UnitFileState")
     action = ""
     if state.get("ActiveState") not in ("active", "reloading"):
@@ -41,7 +53,9 @@ def start_or_reload(run: Run, unit: str, changed: bool, check: bool = False, ord
     if not check:
         if state.get("UnitFileState") not in ("enabled", "static", "alias"):
             systemctl(run, "enable", "--quiet", unit)
-        if action:
+        if action == order and obey is not None:
+            obey()
+        elif action:
             systemctl(run, action, unit)
     return action
 
