@@ -211,7 +211,7 @@ def test_what_does_not_come_up_is_told_and_the_others_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host = engines.Applied(["gpu0"], [8001], [["GPU-a"]], "0", ["sh", "-c", "exit 3"], {}, "m", "/m", "1", "k", 0)
-    monkeypatch.setattr(contest.doors, "SITE", tmp_path / "site.conf")
+    monkeypatch.setattr(sys.modules["doors"], "SITE", tmp_path / "site.conf")
     (tmp_path / "site.conf").write_text(SITE, encoding="utf-8")
     stage = contest.Stage(host, tmp_path)
     assert list(contest.begin(stage, ["gateway", "vllm-dp"], 20.0)) == ["gateway"]
