@@ -100,7 +100,10 @@ class Job:
 
     def engine(self, name: str, variant: Variant, cache: Path, tmp: str) -> Engine:
         """As the unit has it: what is kept lies below one directory, and /tmp is empty at each start."""
-        kept = {"HOME": cache, "XDG_CACHE_HOME": cache, "VLLM_CACHE_ROOT": cache / "vllm", "TMPDIR": tmp}
+        kept = {
+            "HOME": cache, "XDG_CACHE_HOME": cache, "VLLM_CACHE_ROOT": cache / "vllm", "TMPDIR": tmp,
+            "TORCHINDUCTOR_CACHE_DIR": cache / "inductor", "TRITON_CACHE_DIR": cache / "triton",
+        }  # fmt: skip
         env = {
             **self.env, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1",
             **{key: str(path) for key, path in kept.items()}, **dict(variant.env),

@@ -40,6 +40,8 @@ VARIABLES = ("VLLM_", "TORCH", "TRITON_", "FLASHINFER_")
 OTHER_VARIABLES = ("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "VLLM_CPU_KVCACHE_SPACE", "VLLM_LOGGING_LEVEL", "VLLM_API_KEY")
 # a list of what the key was made of, in older releases with the engine's key; and memory as it was on another card
 LEFT_OUT = ("cache_key_factors.json", "startup_plan")
+# Triton writes down where the files of a kernel lie, and asks for no others (triton/runtime/cache.py, put_group)
+GROUP = "__grp__"
 MANIFEST = "manifest.json"
 FILES = "files"
 
@@ -231,8 +233,28 @@ def plant(places: Places, name: str, instance: str, key: str) -> int:
         if found != wanted:
             other = sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path))
             raise CacheError(f"{other[0]} is not what was sealed")
+        _tell_triton(new.path, f"{places.root}/{instance}/{key}")
         new.put()
     return sum(size for size, _digest in found.values())
+
+
+def _tell_triton(top: str, seen: str) -> None:
+    """That the kernels lie with this replica, which sees ``top`` at ``seen``. They are beside what names them."""
+    for folder, _folders, names in os.walk(top):
+        for name in names:
+            if not (name.startswith(GROUP) and name.endswith(".json")):
+                continue
+            with open(f"{folder}/{name}", "r+", encoding="utf-8") as handle:
+                try:
+                    told = json.load(handle)
+                    children = {
+                        child: os.path.join(seen, os.path.relpath(folder, top), child) for child in told["child_paths"]
+                    }
+                except (ValueError, KeyError, TypeError):
+                    continue  # Triton does not use it either
+                handle.seek(0)
+                json.dump({**told, "child_paths": children}, handle)
+                handle.truncate()
 
 
 def make_empty(places: Places, instance: str, key: str) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def test_the_second_replica_begins_with_what_the_first_compiled(places):
     assert "begun with" in cache(places, "gpu1").prepare()
     assert tree(places.own("gpu1", KEY)) == tree(places.own("gpu0", KEY))
     assert oct(os.stat(places.seeds).st_mode & 0o777) == "0o700"
+
+
+def test_triton_is_told_where_its_kernels_lie_now(places):
+    told = {"child_paths": {"k.cubin": f"/var/cache/gpuserve/gpu0/{KEY}/triton/AB/k.cubin"}, "more": 1}
+    other = {"triton/AB/__grp__broken.json": "{", "triton/CD/__grp__list.json": "[]"}
+    files = {"triton/AB/__grp__k.json": json.dumps(told), "triton/AB/k.cubin": "kernel", **other}
+    started_and_sealed(places, **files)
+    assert cache(places, "gpu1").prepare() != ""
+    own = places.own("gpu1", KEY)
+    found = json.loads(Path(own, "triton/AB/__grp__k.json").read_text())
+    assert found == {"child_paths": {"k.cubin": f"{places.root}/gpu1/{KEY}/triton/AB/k.cubin"}, "more": 1}
+    assert {path: Path(own, path).read_text() for path in other} == other
 
 
 def test_it_is_a_copy(places):
