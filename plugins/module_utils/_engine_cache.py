@@ -21,6 +21,7 @@ import re
 import shutil
 import stat
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
@@ -240,21 +241,14 @@ def plant(places: Places, name: str, instance: str, key: str) -> int:
 
 def _tell_triton(top: str, seen: str) -> None:
     """That the kernels lie with this replica, which sees ``top`` at ``seen``. They are beside what names them."""
-    for folder, _folders, names in os.walk(top):
-        for name in names:
-            if not (name.startswith(GROUP) and name.endswith(".json")):
-                continue
-            with open(f"{folder}/{name}", "r+", encoding="utf-8") as handle:
-                try:
-                    told = json.load(handle)
-                    children = {
-                        child: os.path.join(seen, os.path.relpath(folder, top), child) for child in told["child_paths"]
-                    }
-                except (ValueError, KeyError, TypeError):
-                    continue  # Triton does not use it either
-                handle.seek(0)
-                json.dump({**told, "child_paths": children}, handle)
-                handle.truncate()
+    for path in Path(top).rglob(f"{GROUP}*.json"):
+        where = f"{seen}/{path.parent.relative_to(top)}"
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            children = {child: f"{where}/{child}" for child in told["child_paths"]}
+        except (ValueError, KeyError, TypeError):
+            continue  # Triton does not use it either
+        path.write_text(json.dumps({**told, "child_paths": children}), encoding="utf-8")
 
 
 def make_empty(places: Places, instance: str, key: str) -> None:

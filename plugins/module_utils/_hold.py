@@ -98,12 +98,7 @@ def hold(
     retired = [unit for unit in params["retired"] if _systemd.retire(run, unit, check=check)]
     changes = make_keys(params["keys"], check=check)
     wanted = [_wanted(entry, params["secrets"]) for entry in params["files"]]
-    changes += apply_files(
-        wanted,
-        params["purge"],
-        validator(run, list(validate)),
-        check=check,
-    )
+    changes += apply_files(wanted, params["purge"], validator(run, list(validate)), check=check)
     changes += remove_trees(params["absent"], params["tidy"], check=check)
     if changes and params["daemon_reload"] and not check:
         _systemd.daemon_reload(run)

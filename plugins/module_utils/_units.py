@@ -11,7 +11,7 @@ import glob
 import os
 import re
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable, Sequence
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 from ansible_collections.gpuserve.inference.plugins.module_utils._systemd import daemon_reload, show, systemctl
@@ -26,6 +26,23 @@ class UnitChange:
     unit: str
     action: str
     before: str
+
+
+_AFTER = {"start": "running", "restart": "running anew", "stop": "gone"}
+
+
+def told(changes: Sequence[UnitChange], diff: bool) -> dict[str, Any]:
+    """What a module returns of them: ``changed``, ``units``, and ``diff`` where it is asked for."""
+    result: dict[str, Any] = {
+        "changed": bool(changes),
+        "units": [{"unit": one.unit, "action": one.action, "before": one.before} for one in changes],
+    }
+    if diff:
+        result["diff"] = {
+            "before": "".join(f"{one.unit}: {one.before}\n" for one in changes),
+            "after": "".join(f"{one.unit}: {_AFTER[one.action]}\n" for one in changes),
+        }
+    return result
 
 
 def unit_name(instance: str) -> str:

@@ -243,8 +243,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._release_store 
 from ansible_collections.gpuserve.inference.plugins.module_utils._roll_host import LOCK, WAIT, look_at
 from ansible_collections.gpuserve.inference.plugins.module_utils._rotation import Rotation
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import find_sbin
-
-AFTER = {"start": "running", "restart": "running anew", "stop": "gone"}
+from ansible_collections.gpuserve.inference.plugins.module_utils._units import told
 
 
 def the_release(store: ReleaseStore, params: dict, check: bool) -> Release:
@@ -302,16 +301,7 @@ def hold_files(module: AnsibleModule, params: dict) -> dict:
 
 def start(module: AnsibleModule, store: ReleaseStore, release: Release) -> dict:
     units = _release_apply.start_at_once(store, release, look_at(module.run_command), module.check_mode)
-    result: dict = {
-        "changed": bool(units),
-        "units": [{"unit": u.unit, "action": u.action, "before": u.before} for u in units],
-    }
-    if module._diff:
-        result["diff"] = {
-            "before": "".join(f"{u.unit}: {u.before}\n" for u in units),
-            "after": "".join(f"{u.unit}: {AFTER[u.action]}\n" for u in units),
-        }
-    return result
+    return told(units, module._diff)
 
 
 def finish(module: AnsibleModule, store: ReleaseStore, release: Release) -> dict:
@@ -346,8 +336,9 @@ def apply(module: AnsibleModule, store: ReleaseStore) -> dict:
         step = _release_apply.compare(
             store, release, look_at(module.run_command), params["restart"], check, params["force"]
         )
-        result.update(changed=result["changed"] or step.changed, mode=step.mode, why=step.why, roll=step.roll)
-        result["kept"] = step.kept
+        result.update(
+            changed=result["changed"] or step.changed, mode=step.mode, why=step.why, roll=step.roll, kept=step.kept
+        )
     elif state == "started":
         result.update(start(module, store, release))
     elif state == "good" and not check:

@@ -68,9 +68,7 @@ units:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError
-from ansible_collections.gpuserve.inference.plugins.module_utils._units import converge_units
-
-AFTER = {"start": "running", "restart": "running anew", "stop": "gone"}
+from ansible_collections.gpuserve.inference.plugins.module_utils._units import converge_units, told
 
 
 def main() -> None:
@@ -93,16 +91,7 @@ def main() -> None:
         changes = converge_units(module.run_command, wanted, check=module.check_mode)
     except GpuserveError as exc:
         module.fail_json(msg=str(exc))
-    result = {
-        "changed": bool(changes),
-        "units": [{"unit": c.unit, "action": c.action, "before": c.before} for c in changes],
-    }
-    if module._diff:
-        result["diff"] = {
-            "before": "".join(f"{c.unit}: {c.before}\n" for c in changes),
-            "after": "".join(f"{c.unit}: {AFTER[c.action]}\n" for c in changes),
-        }
-    module.exit_json(**result)
+    module.exit_json(**told(changes, module._diff))
 
 
 if __name__ == "__main__":
