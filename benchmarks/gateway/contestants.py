@@ -188,6 +188,14 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Stage], list[str]]]] = {
         "engines with CUDA graphs of up to 1024 tokens behind the gateway",
         others("graphs_1024", "--max-cudagraph-capture-size", "1024"),
     ),
+    "graphs_2048": (
+        "the same of up to 2048 tokens",
+        others("graphs_2048", "--max-cudagraph-capture-size", "2048"),
+    ),
+    "rust_graphs": (
+        "CUDA graphs of up to 1024 tokens, and the API server in Rust",
+        others("rust_graphs", "--max-cudagraph-capture-size", "1024", VLLM_USE_RUST_FRONTEND="1"),
+    ),
     "tp": (
         "one engine over all cards, tensor parallel",
         lambda stage: stage.over_all("tp", "--tensor-parallel-size"),

@@ -70,6 +70,7 @@ SMALL = ("--cudagraph-capture-sizes", "1", "2", "4", "8", "16", "32", "64")
 PLAN = (("VLLM_ENABLE_STARTUP_PLAN", "1"),)
 # the engine process has what the API server imported; vLLM's command line asks for spawn, its library for fork
 FORK = (("VLLM_WORKER_MULTIPROC_METHOD", "fork"),)
+THREADS = ("--model-loader-extra-config", '{"enable_multithread_load": true, "num_threads": 8}')
 VARIANTS = {
     "cold": Variant("no cache of any kind", compiled=False, pages=False),
     "pages": Variant("the files in the kernel's memory, nothing else", compiled=False),
@@ -78,6 +79,9 @@ VARIANTS = {
     "pinned": Variant("warm, with --kv-cache-memory-bytes", pinned=True),
     "fork": Variant("warm, with an engine process that is forked and imports nothing again", env=FORK),
     "quick": Variant("warm, pinned and forked", env=FORK, pinned=True),
+    "threads": Variant("warm, pinned and forked, weights read by eight threads", words=THREADS, env=FORK, pinned=True),
+    "graphs_1024": Variant("warm, with graphs of up to 1024 tokens", words=("--max-cudagraph-capture-size", "1024")),
+    "graphs_2048": Variant("warm, with graphs of up to 2048 tokens", words=("--max-cudagraph-capture-size", "2048")),
     "plan": Variant("warm, with VLLM_ENABLE_STARTUP_PLAN (releases that have it)", env=PLAN),
     "graphs": Variant("warm, with graphs of up to 64 requests only", words=SMALL),
     "prefetch": Variant("warm compile cache, files read ahead by the engine", pages=False,
@@ -228,7 +232,14 @@ def start_in(tmp: str, job: Job, name: str, variant: Variant, cache: Path) -> di
     return {
         "seconds": round(answered, 2), "phases": phases(log.seen, healthy, answered), "pages_dropped": dropped,
         "cache_bytes": size, "load": round(os.getloadavg()[0], 1),
+        "graphs_gib": graphs_gib((job.out / f"{name}.log").read_text(encoding="utf-8", errors="replace")),
     }  # fmt: skip
+
+
+def graphs_gib(text: str) -> float | None:
+    """GiB of the card that CUDA graphs took, as the engine's log tells: no other engine may be starting on it."""
+    found = re.search(r"Graph capturing finished in \d+ secs?, took ([\d.]+) GiB", text)
+    return float(found[1]) if found else None
 
 
 def spread(values: list[float]) -> str:
@@ -257,10 +268,10 @@ def table(runs: list[dict]) -> str:
 def cache_of(name: str) -> str:
     """Words and environment are part of what vLLM calls a compiled graph by.
 
-    Neither the bytes of the KV cache are, nor how processes are begun.
+    Neither the bytes of the KV cache are, nor how processes are begun, nor how weights are read.
     """
     variant = VARIANTS[name]
-    return name if variant.words or variant.env not in ((), FORK) else "plain"
+    return name if variant.words not in ((), THREADS) or variant.env not in ((), FORK) else "plain"
 
 
 def plan_of(only: list[str], repeats: int) -> list[tuple[str, int]]:

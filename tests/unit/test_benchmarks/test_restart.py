@@ -51,6 +51,18 @@ def test_a_mark_counts_when_it_is_first_seen_and_whole(tmp_path: Path) -> None:
     assert log.seen == {"imports": 1.0, "weights": 2.0}
 
 
+@pytest.mark.parametrize(
+    ("text", "gib"),
+    [
+        ("INFO Graph capturing finished in 5 secs, took 0.98 GiB\n", 0.98),
+        ("INFO Graph capturing finished in 1 sec, took 12 GiB\n", 12.0),
+        ("INFO Skipping CUDA graph capture\n", None),
+    ],
+)
+def test_what_graphs_took_is_read_from_the_log(text: str, gib: float | None) -> None:
+    assert restart.graphs_gib(text) == gib
+
+
 def test_variants_differ_in_what_they_say(tmp_path: Path) -> None:
     made = {name: job(tmp_path).engine(name, one, tmp_path / "c", "/tmp/t") for name, one in restart.VARIANTS.items()}
     for name in ("pinned", "quick", "all"):
