@@ -135,7 +135,12 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Stage], list[str]]]] = {
     ),
     "affinity": (
         "the gateway with gateway_affinity: prompt, without its bound",
-        lambda stage: stage.nginx("affinity", top=doors.BY_PROMPT, balancing="hash $contest_affinity consistent"),
+        lambda stage: stage.nginx(
+            "affinity",
+            top=doors.BY_PROMPT,
+            balancing="hash $contest_affinity consistent",
+            upstream="$contest_upstream",
+        ),
     ),
     "by_header": (
         "the gateway with gateway_affinity: header, for requests that have none",

@@ -16,11 +16,21 @@ from pathlib import Path
 
 NGINX_CONF = Path("/etc/nginx/nginx.conf")
 SITE = Path("/etc/nginx/conf.d/gpuserve.conf")
-# what gateway_affinity: prompt puts there
+# what gateway_affinity: prompt puts there, with a block of upstreams of its own for short bodies
 BY_PROMPT = """\
 map $request_body $contest_affinity {
     default $request_id;
     "~(?s)^(?<contest_begin>.{512})" $contest_begin;
+}
+map $content_length $contest_upstream {
+    default gpuserve;
+    "~^([0-9]|[1-9][0-9]{1}|[1-9][0-9]{2}|[1-3][0-9]{3}|40[0-8][0-9]{1}|409[0-5])$" contest_any;
+}
+upstream contest_any {
+    zone contest_any 256k;
+    include /etc/gpuserve/gateway/upstream.conf;
+    keepalive 64;
+    keepalive_timeout 100s;
 }
 """
 # what gateway_affinity: header puts there; the requests of a contest have no header

@@ -189,6 +189,10 @@ SETTINGS: list[Row] = [
     ({"gateway_affinity_header": "Authorization"}, r"gateway_affinity_header 'Authorization' cannot be used"),
     ({"gateway_affinity_prompt_bytes": 0}, r"gateway_affinity_prompt_bytes '?0'? cannot be used; give a whole number"),
     ({"gateway_affinity_prompt_bytes": 9000}, r"gateway_affinity_prompt_bytes '?9000'? cannot be used"),
+    (
+        {"gateway_affinity_prompt_min_bytes": "4k"},
+        r'gateway_affinity_prompt_min_bytes is "4k"; give a whole number',
+    ),
     ({"gateway_affinity_bound": -1}, r"gateway_affinity_bound '?-1'? cannot be used; give a whole number of 0 to"),
     ({"gateway_api_keys": "short"}, r"gateway_api_keys"),
     ({"gateway_api_keys": ["good-enough", 'a"b']}, r"key 2 of gateway_api_keys cannot be used; give 8"),

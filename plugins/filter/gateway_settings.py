@@ -40,6 +40,7 @@ _value:
     V(problems), one line each; V(routes), each with V(method) and V(path); V(status_listen), empty without that
     listener; V(client_keepalive), V(off), V(safe) or V(on); V(beyond_loopback), whether other hosts can reach the
     gateway; V(affinity_key), in nginx's words what requests to one replica have in common, empty without affinity;
+    V(affinity_short), pattern of the lengths of bodies that are balanced all the same, empty where there are none;
     V(names), those of C(gateway_api_keys).
   type: dict
 """
@@ -58,6 +59,7 @@ def gateway_settings(values: dict[str, Any], tasks: list[str] | None = None, ngi
         "status_listen": _gateway_settings.status_listen(listen, str(values.get("status_listen") or "")),
         "client_keepalive": _gateway_settings.client_keepalive(str(values.get("client_keepalive")), nginx_version),
         "affinity_key": "" if problems else _gateway_settings.affinity_key(values),
+        "affinity_short": "" if problems else _gateway_settings.affinity_short(values),
         "beyond_loopback": _gateway_settings.beyond_loopback(listen),
         "names": [] if problems else sorted(_gateway_clients.given_clients(values.get("api_keys"))[0]),
     }

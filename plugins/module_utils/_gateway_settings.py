@@ -28,6 +28,7 @@ _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
 
 AFFINITIES = ("none", "header", "client", "prompt")
 MOST_PROMPT_BYTES = 8192  # what a pattern of nginx looks at
+MOST_BODY_BYTES = 1 << 20  # bodies above are not in nginx's memory, client_body_buffer_size
 
 
 def routes(tasks: Sequence[str], extra: Sequence[str] = ()) -> list[dict[str, str]]:
@@ -177,6 +178,7 @@ def _affinity(settings: Settings) -> list[Optional[str]]:
             _line("affinity_header", header, "the name of a header such as X-Session-Id, not one with secrets")
         )
     found.append(_whole(settings, "affinity_prompt_bytes", 1, MOST_PROMPT_BYTES))
+    found.append(_whole(settings, "affinity_prompt_min_bytes", 0, MOST_BODY_BYTES))
     found.append(_whole(settings, "affinity_bound", 0, MOST_CONNS))
     return found
 
@@ -190,6 +192,26 @@ def affinity_key(values: Mapping[str, Any]) -> str:
     if wish == "client":
         return "$binary_remote_addr" if settings.flag("open") else "$gpuserve_client"
     return "$request_body" if wish == "prompt" else ""
+
+
+def affinity_short(values: Mapping[str, Any]) -> str:
+    """Pattern of the lengths of bodies, in bytes, that do not go by their beginning; empty where there are none."""
+    settings = Settings(values)
+    return (
+        numbers_below(int(settings.text("affinity_prompt_min_bytes"))) if settings.text("affinity") == "prompt" else ""
+    )
+
+
+def numbers_below(limit: int) -> str:
+    """Pattern of the whole numbers from 0 to one less than ``limit``, without zeros in front: nginx cannot compare."""
+    digits = str(limit)
+    found = ["[0-9]" if place == 1 else f"[1-9][0-9]{{{place - 1}}}" for place in range(1, len(digits))]
+    for place, digit in enumerate(digits):
+        least = 1 if place == 0 and len(digits) > 1 else 0
+        if int(digit) > least:
+            rest = len(digits) - place - 1
+            found.append(f"{digits[:place]}[{least}-{int(digit) - 1}]" + (f"[0-9]{{{rest}}}" if rest else ""))
+    return "|".join(found)
 
 
 def _tls(settings: Settings) -> list[Optional[str]]:

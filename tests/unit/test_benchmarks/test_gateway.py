@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible_collections.gpuserve.inference.plugins.module_utils._gateway_settings import numbers_below
 
 HERE = Path(__file__).resolve().parents[3] / "benchmarks" / "gateway"
 
@@ -70,6 +71,10 @@ def test_affinity_is_what_the_gateway_has() -> None:
     )
     key, inside = lines[0].split()[1], lines[1:3]
     assert key == "$request_body" and all(line in template for line in inside)
+    assert (
+        f'"~^({numbers_below(4096)})$" contest_any;' in doors.BY_PROMPT
+        and "$content_length $gpuserve_upstream" in template
+    )
 
     lines = doors.BY_HEADER.replace("$contest_", "$gpuserve_").splitlines()
     assert '"" gpuserve' in lines[2] and lines[0].startswith("map $http_")

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible_collections.gpuserve.inference.plugins.filter.gateway_settings import gateway_settings
 from ansible_collections.gpuserve.inference.plugins.module_utils import _gateway_settings
@@ -40,6 +42,7 @@ GOOD = {
     "affinity": "none",
     "affinity_header": "X-Session-Id",
     "affinity_prompt_bytes": 512,
+    "affinity_prompt_min_bytes": 4096,
     "affinity_bound": 0,
 }
 SECRET = "a-key-nobody-may-see"
@@ -66,6 +69,7 @@ def test_the_defaults_are_good():
         ({"affinity_header": "x;}"}, ["gateway_affinity_header"]),
         ({"affinity_header": "Cookie"}, ["gateway_affinity_header 'Cookie'", "not one with secrets"]),
         ({"affinity_prompt_bytes": 8193}, ["gateway_affinity_prompt_bytes '8193'", "1 to 8192"]),
+        ({"affinity_prompt_min_bytes": -1}, ["gateway_affinity_prompt_min_bytes '-1'", "0 to 1048576"]),
         ({"affinity_bound": "many"}, ["gateway_affinity_bound 'many'", "0 to 65535"]),
         ({"extra_paths": ["v1/rerank"]}, ["gateway_extra_paths 'v1/rerank'", "/v1/rerank"]),
         ({"extra_paths": ["/v1/*"]}, ["gateway_extra_paths"]),
@@ -177,3 +181,24 @@ def test_where_it_listens(listen, wish, where, beyond):
 )
 def test_what_goes_to_one_replica(change, key):
     assert gateway_settings({**GOOD, **change})["affinity_key"] == key
+
+
+@pytest.mark.parametrize(
+    ("change", "short"),
+    [
+        ({}, ""),
+        ({"affinity": "header"}, ""),
+        ({"affinity": "prompt"}, "[0-9]|[1-9][0-9]{1}|[1-9][0-9]{2}|[1-3][0-9]{3}|40[0-8][0-9]{1}|409[0-5]"),
+        ({"affinity": "prompt", "affinity_prompt_min_bytes": 0}, ""),
+        ({"affinity": "prompt", "affinity_prompt_min_bytes": "x"}, ""),  # what cannot be used gets nowhere
+    ],
+)
+def test_what_is_too_short_to_be_kept_together(change, short):
+    assert gateway_settings({**GOOD, **change})["affinity_short"] == short
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 9, 10, 11, 100, 101, 999, 4096, 5000, 9010])
+def test_numbers_below_are_those_and_no_others(limit):
+    pattern = re.compile(f"^({_gateway_settings.numbers_below(limit)})$")
+    assert [n for n in range(12000) if pattern.match(str(n))] == list(range(limit))
+    assert not pattern.match("007") and (not pattern.match("") or limit == 0)
