@@ -72,7 +72,7 @@ def test_affinity_is_what_the_gateway_has() -> None:
     key, inside = lines[0].split()[1], lines[1:3]
     assert key == "$request_body" and all(line in template for line in inside)
     assert (
-        f'"~^({numbers_below(4096)})$" contest_any;' in doors.BY_PROMPT
+        f'"~^({numbers_below(1024)})$" contest_any;' in doors.BY_PROMPT
         and "$content_length $gpuserve_upstream" in template
     )
 
