@@ -16,8 +16,8 @@ from pathlib import Path
 
 NGINX_CONF = Path("/etc/nginx/nginx.conf")
 SITE = Path("/etc/nginx/conf.d/gpuserve.conf")
-# what gateway_affinity: prompt puts there, with a block of upstreams of its own for short bodies: below 1,024 bytes, since
-# model.py's tokens have 1.25 bytes where English has four or five
+# what gateway_affinity: prompt puts there, with a block of upstreams of its own for short bodies; they are short below
+# 1,024 bytes, since model.py's tokens have 1.25 bytes where English has four or five
 BY_PROMPT = """\
 map $request_body $contest_affinity {
     default $request_id;

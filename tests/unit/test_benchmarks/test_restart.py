@@ -63,16 +63,21 @@ def test_what_graphs_took_is_read_from_the_log(text: str, gib: float | None) -> 
     assert restart.graphs_gib(text) == gib
 
 
-def test_variants_differ_in_what_they_say(tmp_path: Path) -> None:
-    made = {name: job(tmp_path).engine(name, one, tmp_path / "c", "/tmp/t") for name, one in restart.VARIANTS.items()}
+def test_variants_differ_in_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/x")
+    made = {
+        name: job(tmp_path).engine(name, one, tmp_path / "c", str(tmp_path)) for name, one in restart.VARIANTS.items()
+    }
     for name in ("pinned", "quick", "all"):
         assert made[name].words[3:5] == ["--kv-cache-memory-bytes", "1000"]
     assert made["warm"].words == ["vllm", "serve", "/m"] and made["warm"].env["A"] == "b"
+    assert made["rare_gc"].env["PYTHONPATH"] == f"{tmp_path}:/x" and "PYTHONPATH" not in made["warm"].env
+    assert "gc.set_threshold(" in (tmp_path / "sitecustomize.py").read_text(encoding="utf-8")
     assert made["plan"].env["VLLM_ENABLE_STARTUP_PLAN"] == "1" != made["warm"].env.get("VLLM_ENABLE_STARTUP_PLAN")
     assert made["cold"].env["VLLM_CACHE_ROOT"] == str(tmp_path / "c" / "vllm")
     begun = [made[name].env.get("VLLM_WORKER_MULTIPROC_METHOD") for name in ("warm", "fork", "quick")]
     assert begun == [None, "fork", "fork"]
-    assert made["cold"].env["TMPDIR"] == "/tmp/t"
+    assert made["cold"].env["TMPDIR"] == str(tmp_path)
 
 
 def test_nothing_that_a_start_began_outlives_it(tmp_path: Path) -> None:
