@@ -98,6 +98,7 @@ SETTINGS: list[Row] = [
     ({"vllm_max_num_seqs": -1}, r"vllm_max_num_seqs is -1; give a whole number of 1 to 65536, or 0"),
     ({"vllm_max_num_seqs": "many"}, r'vllm_max_num_seqs is "many"; give a whole number of 1 to 65536, or 0'),
     ({"vllm_max_num_batched_tokens": "8k"}, r'vllm_max_num_batched_tokens is "8k"; give a whole number'),
+    ({"vllm_max_cudagraph_capture_size": "big"}, r'vllm_max_cudagraph_capture_size is "big"; give a whole number'),
     ({"vllm_max_num_batched_tokens": -5}, r"vllm_max_num_batched_tokens is -5; give a whole number"),
     ({"vllm_kv_cache_dtype": "int4"}, r'vllm_kv_cache_dtype is "int4"; give one of auto, bfloat16'),
     ({"vllm_kv_cache_sizing": "all"}, r'vllm_kv_cache_sizing is "all"; give one of utilization, pinned'),

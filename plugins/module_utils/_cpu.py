@@ -180,6 +180,8 @@ def plan_cpu(request: PlanRequest, release: Release, warnings: tuple[str, ...]) 
     notes = list(warnings) + ["the CPU engine serves: expect a small fraction of a card's speed"]
     if request.enforce_eager:
         notes.append("enforce_eager is not passed on: the CPU engine does not run with it")
+    if request.max_cudagraph_capture_size:
+        notes.append("max_cudagraph_capture_size is not passed on: the CPU engine has no CUDA graphs")
     if length < model.max_position_embeddings and not request.max_model_len:
         reason += (
             f" max_model_len is {length:,}, the most that fits, not the model's {model.max_position_embeddings:,}."

@@ -164,6 +164,7 @@ def rank_memory(
     max_num_batched_tokens: int,
     kv_cache_dtype: str = "auto",
     enforce_eager: bool = False,
+    max_cudagraph_capture_size: int = 0,
     max_model_len: int = 0,
     compute_capability: str = "",
     kv: Optional[KvPlan] = None,
@@ -182,6 +183,7 @@ def rank_memory(
             max_num_batched_tokens=max_num_batched_tokens,
             max_model_len=max_model_len,
             enforce_eager=enforce_eager,
+            max_cudagraph_capture_size=max_cudagraph_capture_size,
             generation=capability[0],
         ),
         kv=kv

@@ -124,6 +124,7 @@ class Fitter:
                 max_num_seqs=seqs,
                 max_num_batched_tokens=batched,
                 enforce_eager=self.request.enforce_eager,
+                max_cudagraph_capture_size=self.request.max_cudagraph_capture_size,
                 max_model_len=self.request.max_model_len,
                 compute_capability=capability,
                 kv=kv,

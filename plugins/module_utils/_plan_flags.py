@@ -45,6 +45,7 @@ OWNED_FLAGS = {
     "--device-memory-utilization": "gpu_memory_utilization",
     "--kv-cache-dtype": "kv_cache_dtype",
     "--enforce-eager": "enforce_eager",
+    "--max-cudagraph-capture-size": "max_cudagraph_capture_size",
     "--shutdown-timeout": "shutdown_timeout",
     "--trust-remote-code": "trust_remote_code",
     "--device": "device",
@@ -78,7 +79,6 @@ UNPLANNED_FLAGS = (
     "--optimization-level",
     "-O",
     "--cudagraph-capture-sizes",
-    "--max-cudagraph-capture-size",
     "--limit-mm-per-prompt",
     "--mm-ipc-gpu-memory-gb",
 )

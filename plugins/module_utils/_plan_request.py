@@ -65,6 +65,7 @@ class PlanRequest:
     kv_cache_dtype: str = "auto"
     kv_cache_sizing: str = "utilization"
     enforce_eager: bool = False
+    max_cudagraph_capture_size: int = 0  # tokens; 0: the release's own
     vllm_version: str = DEFAULT_VLLM_VERSION
     base_port: int = 8001
     reserved_ports: tuple[int, ...] = ()
@@ -123,6 +124,11 @@ class PlanRequest:
                 f"max_num_batched_tokens {batched} is below max_num_seqs {seqs}: every sequence needs at least "
                 "one token a step"
             )
+        graphs = whole(given.get("max_cudagraph_capture_size", 0), "max_cudagraph_capture_size", 0, 16384)
+        if graphs and flag(given.get("enforce_eager", False), "enforce_eager"):
+            raise InputError(
+                f"max_cudagraph_capture_size is {graphs}, but enforce_eager runs without CUDA graphs: leave one out"
+            )
         return cls(
             model=model,
             gpus=gpus,
@@ -143,6 +149,7 @@ class PlanRequest:
             kv_cache_dtype=choice(given.get("kv_cache_dtype", "auto"), "kv_cache_dtype", KV_CACHE_DTYPES),
             kv_cache_sizing=sizing,
             enforce_eager=flag(given.get("enforce_eager", False), "enforce_eager"),
+            max_cudagraph_capture_size=graphs,
             vllm_version=str(given.get("vllm_version", DEFAULT_VLLM_VERSION)),
             base_port=port(given.get("base_port", 8001), "base_port"),
             reserved_ports=tuple(
@@ -224,6 +231,7 @@ OPTIONS = (
     "kv_cache_dtype",
     "kv_cache_sizing",
     "enforce_eager",
+    "max_cudagraph_capture_size",
     "vllm_version",
     "base_port",
     "reserved_ports",

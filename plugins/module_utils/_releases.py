@@ -38,6 +38,7 @@ class Release:
     # The newer model runner: architectures it is the default for besides dense ones; None: all models
     second_runner: Optional[frozenset[str]] = None
     second_runner_profiles_graphs: bool = True  # does it take an estimate for CUDA graphs off the budget?
+    wide_graphs: tuple[int, ...] = ()  # whole compute capabilities whose graphs go up to 1024 tokens, not 512
     second_runner_profiles_encoder: bool = True  # does it profile a multimodal encoder?
     persistent_in_budget: bool = True  # do buffers made before the weights come off the budget?
     measured: bool = False  # on a card; otherwise read from the source only
@@ -93,6 +94,7 @@ def _release(minor: int) -> Release:
         second_runner=_LISTED.get(minor),
         second_runner_profiles_graphs=minor >= 29,
         second_runner_profiles_encoder=minor >= 28,
+        wide_graphs=(10,) if minor >= 28 else (),  # config/vllm.py
         persistent_in_budget=minor >= 27,  # v1/worker/gpu_worker.py: total_consumed
         measured=minor == 26,
         hybrid_mla_block=1 if minor < 27 else 128,

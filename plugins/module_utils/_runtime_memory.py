@@ -67,14 +67,21 @@ def runtime_memory(
     max_num_batched_tokens: int,
     max_model_len: int = 0,
     enforce_eager: bool = False,
+    max_cudagraph_capture_size: int = 0,
     generation: int = 9,
 ) -> Runtime:
-    """``generation`` is the card's compute capability before the point; the laws are Hopper's (9)."""
+    """``generation`` is the card's compute capability before the point; the laws are Hopper's (9).
+
+    ``max_cudagraph_capture_size`` is in tokens; 0 is the release's own.
+    """
     second = second_runner(model, release)
     encoder = (
         encoder_bytes(model, max_num_batched_tokens) if not second or release.second_runner_profiles_encoder else 0
     )
-    graphs = 0 if enforce_eager else graph_bytes(model, tp, max_num_seqs, max_num_batched_tokens, second)
+    sizes = graph_sizes(
+        model, max_num_seqs, max_num_batched_tokens, max_cudagraph_capture_size, generation in release.wide_graphs
+    )
+    graphs = 0 if enforce_eager else graph_bytes(model, tp, sizes, second)
     return Runtime(
         activations=max(
             forward_bytes(model, tp, max_num_batched_tokens, enforce_eager, generation),
@@ -152,22 +159,25 @@ def persistent_bytes(model: Model, seqs: int, tokens: int, max_model_len: int, s
     return tokens * model.width * model.element_bytes + table
 
 
-def graph_sizes(model: Model, seqs: int, tokens: int) -> int:
-    """How many batch sizes are captured (``config/vllm.py``): 1, 2, 4, by 8 to 256, by 16 beyond."""
-    most = GRAPH_SIZES_WIDE if model.architecture in WIDE_GRAPHS else GRAPH_SIZES_MAX
-    top = min(most, 2 * seqs, tokens)
-    return sum(1 for n in (1, 2, 4, *range(8, 256, 8), *range(256, most + 1, 16)) if n <= top)
+def graph_sizes(model: Model, seqs: int, tokens: int, wish: int = 0, wide: bool = False) -> tuple[int, ...]:
+    """Batch sizes that are captured (``config/vllm.py``): 1, 2, 4, by 8 to 256, by 16 beyond, and a whole batch.
+
+    ``wish`` is ``--max-cudagraph-capture-size``, 0 where it is not given; ``wide``: the card is one with 1024.
+    """
+    most = GRAPH_SIZES_WIDE if wide or model.architecture in WIDE_GRAPHS else GRAPH_SIZES_MAX
+    top = min(wish or min(most, 2 * seqs), tokens)
+    steps = {n for n in (1, 2, 4, *range(8, 256, 8), *range(256, top + 1, 16)) if n <= top}
+    return tuple(sorted(steps | ({tokens} if tokens <= top else set())))
 
 
-def graph_bytes(model: Model, tp: int, seqs: int, tokens: int, second: bool) -> int:
+def graph_bytes(model: Model, tp: int, sizes: tuple[int, ...], second: bool) -> int:
     """CUDA graphs, full and piecewise: vLLM's own estimate for the first runner, what capture took for the second."""
-    sizes = graph_sizes(model, seqs, tokens)
     if second:
-        return int((0.2 + 0.022 * model.layers * sizes / 51) * GIB)
+        return int((0.2 + 0.022 * model.layers * len(sizes) / 51) * GIB)
     pieces = sum(g.layers for g in kv_layout(model))
     each = max(1.0, 0.08 * pieces)  # vLLM counts at least 1 MiB a graph
-    first = 130 * MIB + expert_workspace(model, tp, min(GRAPH_SIZES_MAX, tokens), 9)
-    return int(first + 2 * (sizes - 1) * each * MIB)
+    first = 130 * MIB + expert_workspace(model, tp, min(GRAPH_SIZES_MAX, sizes[-1]), 9)
+    return int(first + 2 * (len(sizes) - 1) * each * MIB)
 
 
 def encoder_bytes(model: Model, tokens: int) -> int:

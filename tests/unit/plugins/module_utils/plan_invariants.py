@@ -102,6 +102,9 @@ def check_arguments(plan: Mapping[str, Any], request: PlanRequest) -> None:
         if plan["device"] == "cuda":
             assert 0 < float(argument(instance, "--gpu-memory-utilization")) <= 1
             assert ("--enforce-eager" in instance["args"]) >= request.enforce_eager
+            if request.max_cudagraph_capture_size:
+                wish = argument(instance, "--max-cudagraph-capture-size")
+                assert wish == str(request.max_cudagraph_capture_size)
 
 
 def check_cache(plan: Mapping[str, Any], request: PlanRequest) -> None:

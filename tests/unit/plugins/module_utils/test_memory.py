@@ -19,6 +19,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights i
     weight_bytes_per_rank,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import RELEASES, batch_tier, release_for
+from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import graph_sizes
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import GIB, load, model
 
@@ -124,6 +125,32 @@ def test_eager_needs_no_graphs_and_pooling_no_sampler():
     base = {"cuda_total": 32 * GIB, "utilization": 0.9, "max_num_seqs": 256, "max_num_batched_tokens": 2048}
     assert rank_memory(make(), R32, 1, enforce_eager=True, **base).graphs == 0
     assert rank_memory(make(tasks=["embed"]), R32, 1, **base).runtime.persistent == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "largest"),
+    [
+        ((1024, 8192), 51, 512),
+        ((64, 8192), 19, 128),
+        ((1024, 500), 51, 500),  # a whole batch has a graph too
+        ((1024, 8192, 1024), 83, 1024),
+        ((64, 8192, 1024), 83, 1024),  # what is asked for is not bound by the sequences
+        ((1024, 8192, 1000), 81, 992),
+        ((1024, 600, 1024), 57, 600),
+        ((1024, 8192, 0, True), 83, 1024),
+        ((1024, 8192, 256, True), 35, 256),
+        ((1, 2048, 1), 1, 1),
+    ],
+)
+def test_sizes_that_get_a_graph(given, count, largest):
+    sizes = graph_sizes(make(), *given)
+    assert (len(sizes), sizes[-1]) == (count, largest)
+
+
+def test_graphs_are_wider_on_cards_of_compute_capability_10():
+    base = {"cuda_total": 180 * GIB, "utilization": 0.9, "max_num_seqs": 1024, "max_num_batched_tokens": 8192}
+    narrow, wide = (rank_memory(make(), R32, 1, compute_capability=card, **base).graphs for card in ("9.0", "10.0"))
+    assert narrow == rank_memory(make(), R26, 1, compute_capability="10.0", **base).graphs < wide
 
 
 def test_utilization_leaves_room_for_context():

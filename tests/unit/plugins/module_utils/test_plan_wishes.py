@@ -202,6 +202,27 @@ def test_pinned_leaves_a_rehearsal_alone():
     assert "--kv-cache-memory-bytes" not in made["instances"][0]["args"]
 
 
+def test_larger_graphs_are_asked_for_and_reckoned_with():
+    made, own = (plan(cards("5090"), max_cudagraph_capture_size=n) for n in (1024, 0))
+    words = made["instances"][0]["args"]
+    assert words[words.index("--max-cudagraph-capture-size") + 1] == "1024"
+    assert "--max-cudagraph-capture-size" not in own["instances"][0]["args"]
+    taken, before = (one["prediction"]["cuda_graph_bytes_per_gpu"] for one in (made, own))
+    assert taken > before
+
+
+def test_graphs_and_none_at_once_are_refused():
+    with pytest.raises(InputError, match="max_cudagraph_capture_size is 1024, but enforce_eager"):
+        plan(cards("5090"), max_cudagraph_capture_size=1024, enforce_eager=True)
+
+
+def test_the_cpu_engine_has_no_graphs():
+    host = {"cpus": [0, 1, 2, 3], "memory_bytes": 64 << 30}
+    made = plan([], device="cpu", host=host, max_cudagraph_capture_size=1024)
+    assert "--max-cudagraph-capture-size" not in made["instances"][0]["args"]
+    assert any("has no CUDA graphs" in line for line in made["warnings"])
+
+
 # ---------------------------------------------------------------- arguments that would overrule the plan
 
 
@@ -213,6 +234,7 @@ def test_pinned_leaves_a_rehearsal_alone():
         (["--max_num_batched_tokens=64"], "use max_num_batched_tokens"),
         (["--gpu-memory-util", "0.5"], "use gpu_memory_utilization"),
         (["--no-enforce-eager"], "use enforce_eager"),
+        (["--max-cudagraph-capture-size", "1024"], "use max_cudagraph_capture_size"),
         (["--device-memory-utilization=0.5"], "use gpu_memory_utilization"),
         (["-n", "2"], "-n is set by the plan"),
         (["-dpr", "1"], "-dpr is set by the plan"),

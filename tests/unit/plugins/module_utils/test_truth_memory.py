@@ -84,7 +84,8 @@ def test_the_model_runner_and_its_graphs(row, planned):
     model, _rank = planned[row["id"]]
     assert ("v2" if second_runner(model, R26) else "v1") == row["runner"]
     if not row["args"].get("enforce_eager"):
-        assert graph_sizes(model, row["max_num_seqs"], row["max_num_batched_tokens"]) == row["graphs"][1]
+        sizes = graph_sizes(model, row["max_num_seqs"], row["max_num_batched_tokens"])
+        assert [len(sizes), sizes[-1]] == row["graphs"][1:]
 
 
 @pytest.mark.parametrize("half", ["fitted", "held_out"])
