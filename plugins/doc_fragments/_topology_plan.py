@@ -134,7 +134,8 @@ options:
     description:
       - Tokens of the largest engine step that gets a CUDA graph. V(0) takes the release's own, 512, or 1024 for gpt-oss
         and, from 0.28 on, for cards of compute capability 10. Larger ones make steps faster that take in a prompt
-        beside running answers, and cost memory of the card and some seconds of each start. Not passed on to the CPU engine.
+        beside running answers, and cost memory of the card and some seconds of each start.
+      - Not passed on to the CPU engine.
     type: int
     default: 0
   vllm_version:
