@@ -71,7 +71,7 @@ def test_max_num_seqs_makes_requests_queue() -> None:
     assert (tight.concurrency, tight.queued) == (16, 48)
     assert tight.output_tokens_per_s < free.output_tokens_per_s
     assert tight.tpot_ms < free.tpot_ms
-    assert tight.ttft_ms > 10 * free.ttft_ms  # the wait for a seat
+    assert tight.ttft_ms > 5 * free.ttft_ms  # the wait for a seat
     assert tight.e2e_ms == pytest.approx(64 / tight.requests_per_s * 1000)
 
 
