@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Callable
 
 import doors
-from engines import Applied, Engine
+from engines import Applied, Engine, without
 
 PORT = 9100
+GRAPHS = "--max-cudagraph-capture-size"
 
 
 @dataclass
@@ -31,7 +32,10 @@ class Stage:
         self.next_port += 10
         return self.next_port
 
-    def engine(self, name: str, cards: list[str], *words: str, uds: str = "", **env: str) -> Engine:
+    def engine(
+        self, name: str, cards: list[str], *words: str, uds: str = "", graphs: bool = True, **env: str
+    ) -> Engine:
+        """``graphs``: those of the plan; else vLLM's own."""
         self.asked.add(name)
         if name not in self.engines:
             host = self.host
@@ -41,7 +45,8 @@ class Stage:
             }  # fmt: skip
             # engines that start beside each other cannot measure what is left of a card
             kv = ["--kv-cache-memory-bytes", str(host.kv_bytes)] if host.kv_bytes else []
-            self.engines[name] = Engine(name, [*host.words, *kv, *words], env, 0 if uds else self.port(), uds)
+            own = host.words if graphs else without(host.words, GRAPHS)
+            self.engines[name] = Engine(name, [*own, *kv, *words], env, 0 if uds else self.port(), uds)
         return self.engines[name]
 
     def nginx(self, name: str, workers: str = "auto", top: str = "", **change: object) -> list[str]:
@@ -57,9 +62,9 @@ class Stage:
         return [f"http://127.0.0.1:{port}" for port in self.host.ports]
 
     def over_all(self, name: str, flag: str, *words: str, **env: str) -> list[str]:
-        """One engine on every card."""
+        """One engine on every card, with vLLM's own CUDA graphs whatever the plan says."""
         cards = self.host.every_card
-        engine = self.engine(name, [cards], flag, str(cards.count(",") + 1), *words, **env)
+        engine = self.engine(name, [cards], flag, str(cards.count(",") + 1), *words, graphs=False, **env)
         return [f"http://127.0.0.1:{engine.port}"]
 
 
@@ -189,17 +194,21 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Stage], list[str]]]] = {
         "both of these: the API server in Rust, and the model in a process of its own",
         others("rust_mp", "--distributed-executor-backend", "mp", VLLM_USE_RUST_FRONTEND="1"),
     ),
+    "graphs_512": (
+        "engines with CUDA graphs of up to 512 tokens behind the gateway",
+        others("graphs_512", GRAPHS, "512"),
+    ),
     "graphs_1024": (
         "engines with CUDA graphs of up to 1024 tokens behind the gateway",
-        others("graphs_1024", "--max-cudagraph-capture-size", "1024"),
+        others("graphs_1024", GRAPHS, "1024"),
     ),
     "graphs_2048": (
         "the same of up to 2048 tokens",
-        others("graphs_2048", "--max-cudagraph-capture-size", "2048"),
+        others("graphs_2048", GRAPHS, "2048"),
     ),
     "rust_graphs": (
         "CUDA graphs of up to 1024 tokens, and the API server in Rust",
-        others("rust_graphs", "--max-cudagraph-capture-size", "1024", VLLM_USE_RUST_FRONTEND="1"),
+        others("rust_graphs", GRAPHS, "1024", VLLM_USE_RUST_FRONTEND="1"),
     ),
     "tp": (
         "one engine over all cards, tensor parallel",

@@ -193,8 +193,8 @@ def _closed_loop(engine: Engine, wanted: float, running: float, inputs: int, out
     cycle = ANSWER_MS + alone + (running - 1) * prefill + steps * step
     per_s = running / cycle * 1000
     wait = (wanted - running) / per_s * 1000
-    # answers of one length end together, and so the next prompts come together: as many as a step takes have their first
-    # token at once, and where they are more steps than one, the median waits for half of them
+    # answers of one length end together, and so the next prompts come together: as many as a step takes have their
+    # first token at once, and where they fill more than one, the median waits for half of them
     together = min(running, max(engine.max_num_batched_tokens / inputs, running / 2, 1.0))
     ttft = ANSWER_MS + alone + (together - 1) * prefill
     tpot = (cycle - ttft) / steps if steps else None

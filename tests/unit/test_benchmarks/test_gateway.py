@@ -227,6 +227,16 @@ def test_what_does_not_come_up_is_told_and_the_others_are_measured(
     assert slow.process is None, "it is stopped"
 
 
+def test_vllms_own_balancer_has_vllms_own_graphs(tmp_path: Path) -> None:
+    words = ["vllm", "serve", "/m", "--max-cudagraph-capture-size", "1024"]
+    stage = contest.Stage(
+        engines.Applied(["gpu0"], [8001], [["GPU-a"]], "0", words, {}, "m", "/m", "1", "k", 9), tmp_path
+    )
+    contest.CONTESTANTS["vllm-dp"][1](stage)
+    assert stage.engines["vllm-dp"].words[3:5] == ["--kv-cache-memory-bytes", "9"]
+    assert stage.engine("ours", ["0"], "--x").words == [*words, "--kv-cache-memory-bytes", "9", "--x"]
+
+
 @pytest.mark.parametrize("words", [["a", "a"], [""], ["../x"], [".5"]])
 def test_a_work_needs_a_name_of_its_own(words: list[str]) -> None:
     given = [word for text in words for word in ("--work=" + text,)]
