@@ -323,13 +323,40 @@ HOST: list[Row] = [
         {"gpu_host_prefix": "/opt/other", "gpu_host_python": "python9"},
         r"gpu_host_python is python9 but this host has no such program",
     ),
+    (
+        {"gateway_tls": "files", "gateway_tls_certificate": "/srv/one.der", "gateway_tls_key": "/srv/one.key"},
+        r"gateway_tls_certificate /srv/one\.der holds no certificate; give a PEM file that begins with",
+    ),
+    (
+        {"gateway_tls": "files", "gateway_tls_certificate": "/srv/one.pem", "gateway_tls_key": "/srv/two.key"},
+        r"gateway_tls_key /srv/two\.key does not belong to gateway_tls_certificate /srv/one\.pem; give two",
+    ),
+    (
+        {"gateway_tls": "files", "gateway_tls_certificate": "/srv/cut.pem", "gateway_tls_key": "/srv/one.key"},
+        r"gateway_tls_certificate /srv/cut\.pem and .* cannot be read to their end .*; copy both again",
+    ),
+    (
+        {"gateway_tls": "files", "gateway_tls_certificate": "/srv/none.pem", "gateway_tls_key": "/srv/one.key"},
+        r"gateway_tls_certificate /srv/none\.pem is not there; put the PEM file there",
+    ),
+    (  # these are on the controller
+        {
+            "gateway_tls": "files",
+            "gateway_tls_copy": True,
+            "gateway_tls_certificate": "/etc/hosts",
+            "gateway_tls_key": "/etc/hosts",
+        },
+        r"gateway_tls_certificate /etc/hosts holds no certificate; give a PEM file",
+    ),
     ({"ansible_user": "nobody"}, r"nobody@.*[Pp]ermission denied"),
 ]  # fmt: skip
 
-HIDE_DRIVER = (
-    "mount --bind /srv/fakepci /sys/bus/pci/devices && mv /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1 /srv/ && ldconfig"
-)
-SHOW_DRIVER = "umount /sys/bus/pci/devices; mv /srv/libnvidia-ml.so.1 /usr/lib/x86_64-linux-gnu/ && ldconfig"
+HIDE_CARDS = "mv /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1 /srv/ && ldconfig"
+SHOW_CARDS = "mv /srv/libnvidia-ml.so.1 /usr/lib/x86_64-linux-gnu/ && ldconfig"
+HIDE_DRIVER = f"mount --bind /srv/fakepci /sys/bus/pci/devices && {HIDE_CARDS}"
+SHOW_DRIVER = f"umount /sys/bus/pci/devices; {SHOW_CARDS}"
+FILL_ETC = "mkdir -p /etc/gpuserve && mount -t tmpfs -o size=512k tmpfs /etc/gpuserve"
+EMPTY_ETC = "umount /etc/gpuserve && rmdir /etc/gpuserve"
 MISMATCH = "cp /etc/fake-nvml.profile /srv/good.profile && printf 'init_error = 18\n' >/etc/fake-nvml.profile"
 MATCH = "cp /srv/good.profile /etc/fake-nvml.profile"
 BREAK_NGINX = "echo 'nonsense on;' >/etc/nginx/conf.d/own.conf"
@@ -337,6 +364,13 @@ MEND_NGINX = "rm /etc/nginx/conf.d/own.conf"
 PREPARED: list[tuple[dict[str, Any], str, str, str]] = [
     ({}, r"nginx's present configuration does not parse.*nonsense.*own\.conf", BREAK_NGINX, MEND_NGINX),
     ({"vllm_rehearsal": False}, r"driver", HIDE_DRIVER, SHOW_DRIVER),
+    (
+        {"vllm_rehearsal": False, "vllm_device": "cuda"},
+        r"no NVIDIA card was found on this host .*; see whether lspci and nvidia-smi show one, or set it to cpu",
+        HIDE_CARDS,
+        SHOW_CARDS,
+    ),
+    ({}, r"the services' settings need 1 MiB free below /etc/gpuserve, 0 MiB are; free", FILL_ETC, EMPTY_ETC),
     ({"vllm_rehearsal": False}, r"(?i)driver.*(mismatch|differ)", MISMATCH, MATCH),
 ]
 
@@ -368,7 +402,14 @@ PLAYBOOKS: dict[str, list[Row]] = {
         *[row for row in SETTINGS if "gpuserve_drain" in "".join(row[0])],
         ({"gpuserve_drain": "gpu9"}, r"site first|gpu9"),
     ],
-    "front": [*FEW, ({}, r"gateway_upstreams is empty; name the gateways of other hosts")],
+    "front": [
+        *FEW,
+        (
+            {"gateway_upstreams": [{"host": "192.0.2.7", "port": 8000}], "gateway_upstream_ca": "/srv/none.pem"},
+            r"gateway_upstream_ca /srv/none\.pem cannot be read on this host .*; put the PEM file there",
+        ),
+        ({}, r"gateway_upstreams is empty; name the gateways of other hosts"),
+    ],
     "monitoring": [
         *FEW,
         ({}, r"there is no gateway on this host, .* run the playbook gpuserve\.inference\.site first"),

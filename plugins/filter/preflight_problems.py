@@ -49,6 +49,10 @@ options:
     description: Directory that the model is served from, which need not be there yet.
     type: str
     default: ""
+  model_bytes:
+    description: Size of the model, where it is downloaded if O(model_directory) is not there. V(0) is not known.
+    type: int
+    default: 0
   gateway_listen:
     description: Where the gateway is to listen. Empty without a gateway.
     type: str

@@ -19,7 +19,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose i
     scores,
     winner,
 )
-from ansible_collections.gpuserve.inference.plugins.module_utils._bench_time import compared
+from ansible_collections.gpuserve.inference.plugins.module_utils._bench_time import compared, speed_at
 from ansible_collections.gpuserve.inference.plugins.module_utils._columns import columns
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
 
@@ -133,17 +133,8 @@ def _told(prediction: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def predicted(record: Mapping[str, Any], name: str, point: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the planner said of a candidate at the load of ``point``; nothing where it spoke of other loads only."""
-    load = record.get("load") or {}
-    own = record["predictions"].get(name) or {}
-    wanted = {
-        "speed_concurrency": point.get("concurrency"),
-        **{f"speed_{key}": load.get(key) for key in ("input_tokens", "output_tokens")},
-    }
-    if not all(wanted.values()):
-        return {}
-    told = [own, *(own.get("speeds") or ())]
-    return next((one for one in told if all(one.get(key) == value for key, value in wanted.items())), {})
+    """What the planner said of a candidate at the load of ``point``."""
+    return speed_at(record["predictions"].get(name) or {}, point, record.get("load") or {})
 
 
 def table(record: Mapping[str, Any]) -> str:

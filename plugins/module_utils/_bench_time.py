@@ -98,16 +98,28 @@ class Estimate:
         }  # fmt: skip
 
 
-def run_seconds(point: Mapping[str, Any], speed: Optional[Mapping[str, Any]], tokens: float) -> Optional[float]:
+def run_seconds(point: Mapping[str, Any], speed: Mapping[str, Any], tokens: float) -> Optional[float]:
     """Of one run. ``speed`` is what the planner predicts at this load, ``tokens`` those of an answer."""
-    ttft, tpot = (speed or {}).get("ttft_ms"), (speed or {}).get("tpot_ms")
+    ttft, tpot = speed.get("ttft_ms"), speed.get("tpot_ms")
     one = None if ttft is None or tpot is None else (ttft + tpot * max(tokens - 1, 0)) / 1000
     if point["rate"]:
         return float(point["requests"]) / float(point["rate"]) + (one or 0.0)
-    each = (speed or {}).get("requests_per_s")
+    each = speed.get("requests_per_s")
     if not each:
         return None
     return max(float(point["requests"]) / float(each), one or 0.0)
+
+
+def speed_at(prediction: Mapping[str, Any], point: Mapping[str, Any], load: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the planner said of a candidate at the load of ``point``; nothing where it spoke of other loads only."""
+    wanted = {
+        "speed_concurrency": point.get("concurrency"),
+        **{f"speed_{key}": load.get(key) for key in ("input_tokens", "output_tokens")},
+    }
+    if not all(wanted.values()):
+        return {}
+    told = [prediction, *(prediction.get("speeds") or ())]
+    return next((one for one in told if all(one.get(key) == value for key, value in wanted.items())), {})
 
 
 def estimate(
@@ -131,7 +143,7 @@ def estimate(
     for label in labels:
         own = known.get(label) or {}
         starts.add("as measured here" if own else "estimated")
-        speeds = (rows.get(label, {}).get("prediction") or {}).get("speeds") or [] if predictable else []
+        prediction = (rows.get(label, {}).get("prediction") or {}) if predictable else {}
         runs: dict[str, Optional[float]] = {}
         for point in load["points"]:
             seen = (own.get("runs") or {}).get(point["label"]) or {}
@@ -139,8 +151,7 @@ def estimate(
                 runs[point["label"]] = float(seen["seconds"]) + RUN_S
                 runs_from.add("as measured here")
                 continue
-            speed = next((s for s in speeds if s["speed_concurrency"] == point["concurrency"]), None)
-            seconds = run_seconds(point, speed, float(load["output_tokens"]))
+            seconds = run_seconds(point, speed_at(prediction, point, load), float(load["output_tokens"]))
             runs[point["label"]] = None if seconds is None else seconds + RUN_S
             runs_from.add("predicted")
         client = float(own.get("client_s", CLIENT_S))

@@ -34,13 +34,13 @@ class Certificate:
         return int((self.ends - now) // DAY)
 
 
-def read(run: Run, path: str) -> Certificate:
+def read(run: Run, path: str, name: str = "") -> Certificate:
     """The first certificate of a PEM file; InputError where there is none."""
     words = ["openssl", "x509", "-in", path, "-noout", "-enddate", "-pubkey", "-ext", "subjectAltName"]
     code, out, _err = run(words)
     end = re.search(r"notAfter=(.+)", out)
     if code != 0 or end is None:
-        raise InputError(f"{path} holds no certificate; give a PEM file that begins with -----BEGIN CERTIFICATE-----")
+        raise InputError(f"{name or path} holds no {_PEM[0][1]}")
     names = re.findall(r"(?:DNS|IP Address):([^,\s]+)", out)
     return Certificate(ssl.cert_time_to_seconds(end.group(1).strip()), frozenset(map(_plain, names)), _public(out))
 
@@ -55,24 +55,84 @@ def _plain(name: str) -> str:
     return "::1" if name == "0:0:0:0:0:0:0:1" else name
 
 
-def check_files(run: Run, certificate: str, key: str, now: float) -> list[str]:
-    """Whether the two files can be used together: InputError where not, else what is worth a warning."""
-    for path, what in ((certificate, "gateway_tls_certificate"), (key, "gateway_tls_key")):
-        if not os.path.isfile(path):
-            raise InputError(f"{what} {path} is not there; put the PEM file there, or set gateway_tls to self_signed")
-    found = read(run, certificate)
-    code, out, _err = run(["openssl", "pkey", "-in", key, "-passin", "pass:", "-pubout"])
-    if code != 0:
-        raise InputError(f"{key} holds no private key that needs no password; give an unencrypted PEM file")
-    if _public(out) != found.public_key:
-        raise InputError(f"{key} does not belong to the certificate in {certificate}; give two that were made together")
-    left = found.days_left(now)
-    if found.ends <= now:
-        raise InputError(f"the certificate in {certificate} ended {-left} days ago; renew it")
-    warnings = [f"the certificate in {certificate} ends in {left} days; renew it"] if left < SOON else []
+def check_files(
+    run: Optional[Run], certificate: str, key: str, now: float, texts: Optional[tuple[str, str]] = None
+) -> list[str]:
+    """Whether the two files can be used together: InputError where not, else what is worth a warning.
+
+    ``texts`` is what they hold where they are on the controller. Without ``run`` there is no openssl here, and when a
+    certificate ends is not known.
+    """
+    names = (f"gateway_tls_certificate {certificate}", f"gateway_tls_key {key}")
+    if texts is not None:
+        with tempfile.TemporaryDirectory(prefix="gpuserve-") as work:  # for root alone
+            copies = (f"{work}/certificate", f"{work}/key")
+            for copy, text in zip(copies, texts):
+                write_text(copy, text.encode(errors="replace").decode(), 0o600)
+            return _check(run, copies, names, now)
+    warnings = _check(run, (certificate, key), names, now)
     if os.stat(key).st_mode & 0o004:
         warnings.append(f"every user of this host can read the private key {key}; chmod 600 it")
     return warnings
+
+
+_PEM = (
+    (
+        r"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----",
+        "certificate; give a PEM file that begins with -----BEGIN CERTIFICATE-----",
+    ),
+    (r"-----BEGIN [A-Z ]*PRIVATE KEY-----", "private key that needs no password; give an unencrypted PEM file"),
+)
+
+
+def _check(run: Optional[Run], paths: tuple[str, str], names: tuple[str, str], now: float) -> list[str]:
+    for path, name, (begin, what) in zip(paths, names, _PEM):
+        if not os.path.isfile(path):
+            raise InputError(f"{name} is not there; put the PEM file there, or set gateway_tls to self_signed")
+        try:
+            with open(path, encoding="ascii", errors="replace") as handle:
+                text = handle.read()
+        except OSError as exc:
+            raise InputError(f"{name} cannot be read ({exc.strerror}); see its owner and permissions") from exc
+        if not re.search(begin, text):  # openssl would take other formats too, nginx does not
+            raise InputError(f"{name} holds no {what}")
+    warnings = []
+    if run is not None:
+        found = read(run, paths[0], names[0])
+        code, out, _err = run(["openssl", "pkey", "-in", paths[1], "-passin", "pass:", "-pubout"])
+        if code != 0:
+            raise InputError(f"{names[1]} holds no {_PEM[1][1]}")
+        if _public(out) != found.public_key:
+            raise InputError(f"{names[1]} does not belong to {names[0]}; give two that were made together")
+        left = found.days_left(now)
+        if found.ends <= now:
+            raise InputError(f"the certificate in {names[0]} ended {-left} days ago; renew it")
+        if left < SOON:
+            warnings.append(f"the certificate in {names[0]} ends in {left} days; renew it")
+    try:  # as nginx does, with the certificates after the first one
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*paths, password=str)
+    except ssl.SSLError as exc:
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            raise InputError(f"{names[1]} does not belong to {names[0]}; give two that were made together") from exc
+        if exc.library == "PEM" or "PEM lib" in str(exc):
+            raise InputError(
+                f"{names[0]} and {names[1]} cannot be read to their end ({exc.reason or 'spoilt PEM'}); "
+                "copy both again, whole"
+            ) from exc
+        # what else the policy of this Python has against them is for nginx to judge
+    return warnings
+
+
+def check_authority(path: str) -> None:
+    """InputError where nginx could verify nobody with the certificates in this file."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError as exc:
+        raise InputError(f"gateway_upstream_ca {path} holds no {_PEM[0][1]}") from exc
+    except OSError as exc:
+        raise InputError(
+            f"gateway_upstream_ca {path} cannot be read on this host ({exc.strerror}); put the PEM file there"
+        ) from exc
 
 
 def subject_names(names: Sequence[str]) -> str:

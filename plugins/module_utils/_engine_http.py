@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from ansible_collections.gpuserve.inference.plugins.module_utils import _engine_metrics
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import EngineError, InputError
 
+# how TLS calls a beginning that is none, by release of OpenSSL
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 _MOST = 16 * 1024 * 1024  # bytes of an answer that are read; vLLM's /metrics is about 0.1 MB
 
 
@@ -30,6 +32,10 @@ class NoAnswer(EngineError):
 
 class NotAnEngine(EngineError):
     """Something answers there, but it does not speak vLLM's API."""
+
+
+class OtherProtocol(EngineError):
+    """HTTP where HTTPS was asked for, or the other way round."""
 
 
 class Refused(EngineError):
@@ -104,17 +110,43 @@ class EngineClient:
         try:
             connection.request(method, path, data, headers)
             answer = connection.getresponse()
+            if answer.status == 400 and method == "GET" and self._wants_tls():  # nginx says that much in HTTP
+                raise self._other()
             return answer.status, answer.read(_MOST)
         except socket.timeout as exc:
             raise NoAnswer(f"no answer from {self.address}{path} in {limit:.0f} s", silent=True) from exc
         except (http.client.RemoteDisconnected, http.client.IncompleteRead) as exc:
             raise NoAnswer(f"{self.address}{path} closed the connection without an answer") from exc
         except http.client.HTTPException as exc:
+            if self._wants_tls():
+                raise self._other() from exc
             raise NotAnEngine(f"{self.address} does not answer in HTTP ({type(exc).__name__})") from exc
+        except ssl.SSLError as exc:
+            if exc.reason in _NO_TLS:
+                raise self._other() from exc
+            raise NoAnswer(f"{self.address}: {exc.strerror or exc}") from exc
         except OSError as exc:
             raise NoAnswer(f"{self.address}: {exc.strerror or exc}") from exc
         finally:
             connection.close()
+
+    def _other(self) -> OtherProtocol:
+        there, asked = ("HTTPS", "HTTP") if self._parts.scheme == "http" else ("HTTP", "HTTPS")
+        return OtherProtocol(f"{self._parts.netloc} speaks {there} but is asked in {asked}")
+
+    def _wants_tls(self) -> bool:
+        """Whether TLS is spoken where plain HTTP was asked."""
+        if self._parts.scheme != "http":
+            return False
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        try:
+            place = (self._parts.hostname or "", self._parts.port or 80)
+            with socket.create_connection(place, self.timeout) as plain, context.wrap_socket(plain):
+                return True
+        except OSError:
+            return False
 
     def _json(self, method: str, path: str, body: Any = None, timeout: Optional[float] = None) -> dict[str, Any]:
         status, raw = self._request(method, path, body, timeout)

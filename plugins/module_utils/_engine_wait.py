@@ -23,6 +23,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http im
     EngineClient,
     NoAnswer,
     NotAnEngine,
+    OtherProtocol,
     Refused,
     address_of,
 )
@@ -251,6 +252,12 @@ class _Watch:
             elif exc.status == 404 and out.stage == "completion":
                 other = "embed" if target.task == "generate" else "generate"
                 out.advice = f"this engine does not do that; is its task {other}?"
+        except OtherProtocol as exc:
+            out.error, out.fatal = str(exc), True
+            if target.gateway:
+                out.advice = (
+                    "set gateway_tls as the gateway has it, or run the playbook site, which gives it to the gateway"
+                )
         except _Fatal as exc:
             out.error, out.fatal = str(exc), True
         except NoAnswer as exc:

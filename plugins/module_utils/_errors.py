@@ -49,3 +49,7 @@ class EngineError(GpuserveError):
 
 class InstallError(GpuserveError):
     """The engine or a tool environment could not be installed."""
+
+
+class WriteError(GpuserveError, OSError):
+    """A file of this host could not be written; what was there is still there."""

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import grp
 import hashlib
@@ -16,9 +17,9 @@ import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError, WriteError
 from ansible_collections.gpuserve.inference.plugins.module_utils._run import Run
 
 
@@ -89,22 +90,40 @@ def _was(state: Optional[_State], secret: bool = False) -> str:
     return _shown(state, secret or (state is not None and not state.mode & 0o004))
 
 
-def _write(path: str, state: _State) -> None:
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".gpuserve-", dir=folder)  # 0600 until its owner is set
+_CURES = {
+    errno.ENOSPC: "free some space on its file system",
+    errno.EDQUOT: "free some space, or raise the quota there",
+    errno.EROFS: "mount its file system for writing",
+}
+
+
+def not_written(path: str, exc: OSError) -> WriteError:
+    cure = _CURES.get(exc.errno or 0, "see who owns its directory, and what is mounted there")
+    return WriteError(f"{path} cannot be written ({exc.strerror or exc}); {cure}, and run again")
+
+
+def _beside(path: str, state: _State) -> str:
+    """A whole file beside ``path``, which is to take its place; what it is called."""
+    temporary = ""
     try:
+        folder = os.path.dirname(path)
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".gpuserve-", dir=folder)  # 0600 until its owner is set
         with os.fdopen(handle, "wb") as out:
             out.write(state.content)
             out.flush()
             os.fsync(out.fileno())
         os.chown(temporary, state.uid, state.gid)
         os.chmod(temporary, state.mode)
-        # made in the folder it belongs to, so it has that folder's security context already
-        os.replace(temporary, path)
-    except OSError:  # such as a full disk: a part of it is of no use to anybody
-        os.unlink(temporary)
-        raise
+    except OSError as exc:  # such as a full disk: a part of it is of no use to anybody
+        if temporary:
+            os.unlink(temporary)
+        raise not_written(path, exc) from exc
+    return temporary
+
+
+def _write(path: str, state: _State) -> None:
+    _put({path: state})
 
 
 def read_text(path: str) -> Optional[str]:
@@ -164,12 +183,23 @@ def apply_files(
     return changes
 
 
-def _put(states: dict[str, Optional[_State]]) -> None:
-    for path, state in states.items():
-        if state is not None:
-            _write(path, state)
-        elif os.path.lexists(path):
-            os.unlink(path)
+def _put(states: Mapping[str, Optional[_State]]) -> None:
+    """All of them or, where one cannot be written, none."""
+    ready: dict[str, str] = {}
+    try:
+        for path, state in states.items():
+            if state is not None:
+                ready[path] = _beside(path, state)
+        for path, state in states.items():
+            if state is None and os.path.lexists(path):
+                os.unlink(path)
+            elif path in ready:
+                # made in the folder it belongs to, so it has that folder's security context already
+                os.replace(ready[path], path)
+                del ready[path]
+    finally:
+        for temporary in ready.values():
+            os.unlink(temporary)
 
 
 def validator(run: Run, words: list[str]) -> Callable[[], str]:

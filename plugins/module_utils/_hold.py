@@ -98,14 +98,22 @@ def hold(
     retired = [unit for unit in params["retired"] if _systemd.retire(run, unit, check=check)]
     changes = make_keys(params["keys"], check=check)
     wanted = [_wanted(entry, params["secrets"]) for entry in params["files"]]
-    changes += apply_files(wanted, params["purge"], validator(run, list(validate)), check=check)
+    judge = validator(run, list(validate))
+    nginx = _nginx.Nginx(run) if unit == _nginx.UNIT else None
+    if nginx:
+        written, due = nginx.write(wanted, judge, params["purge"], check=check)
+    else:
+        written, due = apply_files(wanted, params["purge"], judge, check=check), False
+    changes += written
     changes += remove_trees(params["absent"], params["tidy"], check=check)
     if changes and params["daemon_reload"] and not check:
         _systemd.daemon_reload(run)
     action = ""
     if unit:
-        obey = (lambda: _nginx.Nginx(run).follow(wanted)) if unit == _nginx.UNIT else None
-        action = _systemd.start_or_reload(run, unit, bool(changes), check=check, obey=obey)
+        obey = (lambda: nginx.follow(wanted)) if nginx else None
+        action = _systemd.start_or_reload(run, unit, due or bool(changes), check=check, obey=obey)
+        if nginx and action and not check:
+            nginx.has_read()  # one that was started has, too
     timers = {}
     for timer in params["timers"]:
         done = _systemd.start_or_reload(run, timer, bool(changes), check=check, order="restart")

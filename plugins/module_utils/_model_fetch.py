@@ -134,7 +134,8 @@ def fetch_model(
         if exc.errno is None:
             raise
         raise ModelError(
-            f"{target}: cannot be written ({exc.strerror}); check the directory's owner and free space"
+            f"{target}: cannot be written ({exc.strerror}); check the directory's owner and free space, and run again: "
+            "what arrived is kept"
         ) from exc
     return done
 
@@ -177,7 +178,11 @@ def _from_mirror(model: HubModel, dest: str, allow_pickle: bool, check_mode: boo
         )
         progress.say(f"{target}: complete, {size / 1e9:.1f} GB in {len(sums)} files")
     except OSError as exc:
-        raise ModelError(f"{target}: cannot be copied from {found.directory} ({exc.strerror}): {exc.filename}") from exc
+        where = f": {exc.filename}" if exc.filename else ""
+        raise ModelError(
+            f"{target}: cannot be copied from {found.directory} ({exc.strerror}{where}); check the directories' owners "
+            "and the free space, and run again"
+        ) from exc
     return done
 
 
@@ -238,7 +243,7 @@ def _check_space(target: Path, size: int, model: HubModel) -> None:
     if needed > free:
         raise ModelError(
             f"{model.label}: needs {needed / 1e9:.1f} GB under {target.parent}, {free / 1e9:.1f} GB are free; "
-            "make room or choose another directory"
+            "make room or choose another directory (vllm_models_dir)"
         )
 
 

@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from typing import Callable, Collection, Container, Optional, Sequence
 
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError, WriteError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
     Change,
     WantedFile,
@@ -157,7 +157,9 @@ class Nginx:
         self._run = run
         self._proc = proc
         self._aside = f"{run_dir}/nginx-aside.sock"
-        self._unread = f"{run_dir}/nginx.unread"  # a program that was killed in between leaves it to the next one
+        # a program that was killed in between, or that nginx did not follow, leaves them to the next one
+        self._unread = f"{run_dir}/nginx.unread"
+        self._unread_site = f"{run_dir}/nginx-site.unread"
         self._sleep = sleep
 
     def hold(self, files: list[WantedFile], read: Container[str], check: bool = False) -> list[Change]:
@@ -165,22 +167,48 @@ class Nginx:
 
         Files that it refuses are taken back. On a host without nginx they are just written.
         """
-        changes = apply_files(files, check=True)
-        unread = os.path.exists(self._unread)
-        if check or not (changes or unread):
-            return changes
-        concerned = any(change.path in read for change in changes)
-        if concerned and not unread:
-            write_text(self._unread, "")
-        try:
-            apply_files(files, judge=self._judge if concerned else lambda: "")
-        except InputError:
-            if concerned and not unread:
-                os.unlink(self._unread)
-            raise
-        if concerned or unread:
+        changes, due = self.write(files, self._judge, read=read, check=check)
+        if due and not check:
             self.reload()
         return changes
+
+    def write(
+        self,
+        files: list[WantedFile],
+        judge: Callable[[], str],
+        purge: Sequence[str] = (),
+        read: Optional[Container[str]] = None,
+        check: bool = False,
+    ) -> tuple[list[Change], bool]:
+        """As apply_files, where nginx ``read``s some of the files (None: all). Reloading it is left to the caller.
+
+        Returns the changes, and whether nginx has something to read: of them, or of a run that it did not follow. A
+        mark says so until it has.
+        """
+        # apart, so that what wants one replica out does not try again what only settings that are mended can cure
+        mark = self._unread_site if read is None else self._unread
+        changes = apply_files(files, purge, check=True)
+        unread = os.path.exists(mark)
+        concerned = any(read is None or change.path in read for change in changes)
+        if changes and not check:
+            if concerned:
+                write_text(mark, "")
+            try:
+                apply_files(files, purge, judge if concerned else lambda: "")
+            except (InputError, WriteError):  # the old ones are back
+                if concerned and not unread:
+                    os.unlink(mark)
+                raise
+        return changes, concerned or unread
+
+    def owe(self) -> None:
+        """Something that it reads was changed: until a reload it is remembered, over a run that fails too."""
+        write_text(self._unread_site, "")
+
+    def has_read(self) -> None:
+        for mark in (self._unread, self._unread_site):
+            if os.path.exists(mark):
+                os.unlink(mark)
 
     def _judge(self) -> str:
         executable = program()
@@ -219,8 +247,7 @@ class Nginx:
             raise NginxError(
                 "nginx was told to reload, but its workers go on as before; see the end of /var/log/nginx/error.log"
             )
-        if os.path.exists(self._unread):
-            os.unlink(self._unread)
+        self.has_read()
 
     def _reloaded(self, master: int, timeout: float) -> bool:
         old = set(workers(master, self._proc))

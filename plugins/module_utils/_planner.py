@@ -64,8 +64,8 @@ def make_plan(request: PlanRequest) -> Plan:
         return plan_cpu(request, release, tuple(warnings))
     if not request.gpus:
         raise PlanError(
-            "no GPUs to plan for: gpus is empty; check the driver with nvidia-smi, or set device: cpu "
-            "(vllm_device: cpu)"
+            "no NVIDIA card was found on this host (gpus is empty), and device (vllm_device) is cuda; see whether "
+            "lspci and nvidia-smi show one, or set it to cpu"
         )
     units, notes = select_units(request, release)
     warnings += notes

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
@@ -18,6 +19,7 @@ GIB = 2**30
 ENGINE_BYTES = {"cuda": 12 * GIB, "cpu": 4 * GIB}
 # where the replicas keep what they compile, and what must be free there: a margin, since it depends on the model
 CACHES, CACHE_BYTES = "/var/cache/gpuserve", GIB
+CONFIG, CONFIG_BYTES = "/etc/gpuserve", 2**20
 MIN_SYSTEMD = 247  # Debian 11; LoadCredential= came with it
 
 
@@ -30,6 +32,7 @@ class Wishes:
     engine_flavour: str = "cuda"
     model_path: str = ""  # of a model that lies on the host
     model_directory: str = ""  # where the model is, or will be once it is downloaded
+    model_bytes: int = 0  # of a model that is downloaded where its directory is not there; 0: nothing is known
     gateway_listen: str = ""  # "[address:]port"; empty without a gateway
     status_listen: str = ""  # where the gateway has health and metrics
     python: str = "python3"  # interpreter for the engine; another than the host's own is the operator's business
@@ -142,6 +145,37 @@ def _missing(look: Mapping[str, Any], wishes: Wishes) -> list[str]:
     return found
 
 
+def _space_problems(look: Mapping[str, Any], wishes: Wishes) -> list[str]:
+    disks = look.get("disks", {})
+    models, missing = os.path.dirname(wishes.model_directory), wishes.model_directory not in look.get("models", {})
+    engine = ENGINE_BYTES[wishes.engine_flavour] if wishes.engine_missing else 0
+    shared = disks.get(models, {}).get("measured_at") == disks.get(wishes.prefix, {}).get("measured_at")
+    found = []
+    for place, need, before, who, cure in (
+        (wishes.prefix, engine, 0, "vLLM needs {} free below {}", "or set vllm_prefix to a larger disk"),
+        (
+            models,
+            wishes.model_bytes if missing else 0,
+            engine if shared else 0,
+            "the model needs {} free below {}",
+            "or set vllm_models_dir to a larger disk",
+        ),
+        (CACHES, CACHE_BYTES, 0, "engines need {} free below {} for what they compile", "at {}"),
+        (CONFIG, CONFIG_BYTES, 0, "the services' settings need {} free below {}", "at {}"),
+    ):
+        space = disks.get(place, {})
+        free = max(0, space.get("free_bytes", need + before) - before)
+        if free < need:
+            left = " once the engine is there" if before else ""
+            told = who.format(_size(need), place)
+            found.append(f"{told}, {_size(free)} are{left}; free some space {cure.format(space['measured_at'])}")
+    return found
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.0f} MiB" if count < GIB / 20 else f"{count / GIB:.1f} GiB".replace(".0 ", " ")
+
+
 def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -> list[str]:
     """Every reason why ``plan`` cannot be applied to the host that ``look`` (see host_info) describes."""
     found = []
@@ -158,19 +192,7 @@ def problems(plan: Mapping[str, Any], look: Mapping[str, Any], wishes: Wishes) -
             found.append(f"nginx's present configuration does not parse, mend it first: {nginx.get('config_error')}")
     if wishes.engine_missing:
         found += [line for line in [_python_problem(look, wishes)] if line]
-        need = ENGINE_BYTES[wishes.engine_flavour]
-        space = look.get("disks", {}).get(wishes.prefix, {})
-        if space.get("free_bytes", need) < need:
-            found.append(
-                f"vLLM needs {need / GIB:.0f} GiB free below {wishes.prefix}, {space['free_bytes'] / GIB:.1f} GiB are; "
-                "free some space or set vllm_prefix to a larger disk"
-            )
-    space = look.get("disks", {}).get(CACHES, {})
-    if space.get("free_bytes", CACHE_BYTES) < CACHE_BYTES:
-        found.append(
-            f"engines need {CACHE_BYTES / GIB:.0f} GiB free below {CACHES} for what they compile, "
-            f"{space['free_bytes'] / GIB:.1f} GiB are; free some space at {space['measured_at']}"
-        )
+    found += _space_problems(look, wishes)
     if wishes.model_path:
         state = look.get("paths", {}).get(wishes.model_path, {})
         if state.get("exists") and not state.get("readable_by_service"):

@@ -21,7 +21,7 @@ from typing import Any, Optional
 
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_cache import key_in
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._files import read_text, write_text
+from ansible_collections.gpuserve.inference.plugins.module_utils._files import not_written, read_text, write_text
 from ansible_collections.gpuserve.inference.plugins.module_utils._instances import CONFIG_DIR, UNIT_PATH
 
 ENDS = ("args", "env")
@@ -223,10 +223,13 @@ def _link(path: str, target: str, check: bool) -> bool:
     if os.path.islink(path) and os.readlink(path) == target:
         return False
     if not check:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         temporary = os.path.join(os.path.dirname(path), f".gpuserve-{os.path.basename(path)}")
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        os.symlink(target, temporary)
-        os.replace(temporary, path)  # in one step: there is always one that can be read
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+            os.symlink(target, temporary)
+            os.replace(temporary, path)  # in one step: there is always one that can be read
+        except OSError as exc:
+            raise not_written(path, exc) from exc
     return True

@@ -17,7 +17,7 @@ description:
     the host. It is made anew long before its end, and where O(names) changed.
   - Where it made one anew, nginx has reloaded when the module returns.
 requirements:
-  - openssl on the host
+  - openssl on the host; without it O(certificate) and O(key) are looked at all the same, but not when they end
 extends_documentation_fragment:
   - gpuserve.inference._attributes
   - gpuserve.inference._attributes.no_diff
@@ -27,6 +27,12 @@ options:
     type: path
   key:
     description: PEM file with its private key.
+    type: path
+  texts:
+    description: What the two files hold, C(certificate) and C(key), where they are on the controller.
+    type: dict
+  authority:
+    description: PEM file with the certificates that other gateways are verified with, to look at alone.
     type: path
   self_signed:
     description: Directory to hold C(self-signed.pem) in, with key and certificate, and C(certificate.pem) for clients.
@@ -66,7 +72,6 @@ reason:
   type: str
 """
 
-import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -81,14 +86,17 @@ def main() -> None:
         argument_spec={
             "certificate": {"type": "path"},
             "key": {"type": "path", "no_log": False},
+            "texts": {"type": "dict", "no_log": True},
+            "authority": {"type": "path"},
             "self_signed": {"type": "path"},
             "names": {"type": "list", "elements": "str", "default": []},
             "days": {"type": "int", "default": 365},
             "renew_days": {"type": "int", "default": 120},
         },
         required_together=[("certificate", "key")],
-        required_one_of=[("certificate", "self_signed")],
-        mutually_exclusive=[("certificate", "self_signed")],
+        required_by={"texts": "certificate"},
+        required_one_of=[("certificate", "self_signed", "authority")],
+        mutually_exclusive=[("certificate", "self_signed", "authority")],
         supports_check_mode=True,
     )
     find_sbin()
@@ -109,15 +117,17 @@ def main() -> None:
                 module.check_mode,
             )
             if reason and not module.check_mode:
-                Nginx(module.run_command).reload()
-        elif module.get_bin_path("openssl"):
-            wanted = (params["certificate"], params["key"])
-            for warning in _certificate.check_files(module.run_command, *wanted, time.time()):
-                module.warn(warning)
+                nginx = Nginx(module.run_command)
+                nginx.owe()
+                nginx.reload()
+        elif params["authority"]:
+            _certificate.check_authority(params["authority"])
         else:
-            for path in (params["certificate"], params["key"]):
-                if not os.path.isfile(path):
-                    raise InputError(f"{path} is not there; put the PEM file there")
+            openssl = module.run_command if module.get_bin_path("openssl") else None
+            wanted, texts = (params["certificate"], params["key"]), params["texts"]
+            held = (str(texts.get("certificate")), str(texts.get("key"))) if texts else None
+            for warning in _certificate.check_files(openssl, *wanted, time.time(), held):
+                module.warn(warning)
     except GpuserveError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(reason), reason=reason)

@@ -15,7 +15,8 @@ description:
     model is among C(/v1/models), and it has answered one real request of one token (or one embedding).
   - Returns the engine's own figures of its KV cache beside those of the plan.
   - Stops waiting for an instance as soon as it is certain that it will not come, because its unit failed, is not
-    running or keeps crashing, or because another process answers on its port. The root cause is taken from its journal.
+    running or keeps crashing, because another process answers on its port, or because HTTP is spoken there where
+    O(instances[].scheme) is V(https), or the other way round. The root cause is taken from its journal.
   - While it waits, a line about the progress goes to the system log every 30 seconds.
 notes:
   - Meant to run on the host of the instances, as a user who may read the journal and see the owners of ports.

@@ -129,7 +129,7 @@ def test_model_info_refuses_each_in_one_line(tmp_path: Path) -> None:
 SMALL = model("llama-3.2-1b")
 PLANS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no model": ({"gpus": cards("5090"), "model": {}}, ["model: key", "is missing"]),
-    "no cards": ({"gpus": [], "model": SMALL}, ["no GPUs to plan for"]),
+    "no cards": ({"gpus": [], "model": SMALL}, ["no NVIDIA card was found on this host"]),
     "a card of words": ({"gpus": cards("5090", index="one"), "model": SMALL}, ["index", "whole number"]),
     "more free than there is": (
         {"gpus": cards("5090", memory_free_bytes=10**15), "model": SMALL},

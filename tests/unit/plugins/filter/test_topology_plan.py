@@ -35,7 +35,7 @@ def test_table():
 @pytest.mark.parametrize(
     ("call", "needle"),
     [
-        (lambda: TOPOLOGY_PLAN([], model=model("llama-3.1-8b")), "no GPUs"),
+        (lambda: TOPOLOGY_PLAN([], model=model("llama-3.1-8b")), "no NVIDIA card was found"),
         (lambda: TOPOLOGY_PLAN(cards("5090"), model=model("llama-3.1-8b"), topology="x"), "topology 'x' is unknown"),
         (lambda: TOPOLOGY_PLAN(cards("5090"), model=model("llama-3.1-8b"), toplogy="auto"), "did you mean 'topology'"),
         (lambda: PLAN_TABLE("text"), "a plan as topology_plan returns it"),

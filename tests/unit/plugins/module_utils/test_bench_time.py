@@ -46,8 +46,8 @@ def told(
         ({"rate": 0, "requests": 1}, {"requests_per_s": 16.0, "ttft_ms": 100.0, "tpot_ms": 10.0}, 101, 1.1),
         # at a rate requests come for that long, and the last one is answered
         ({"rate": 4.0, "requests": 120}, {"requests_per_s": 16.0, "ttft_ms": 100.0, "tpot_ms": 10.0}, 101, 31.1),
-        ({"rate": 4.0, "requests": 120}, None, 101, 30.0),
-        ({"rate": 0, "requests": 128}, None, 101, None),
+        ({"rate": 4.0, "requests": 120}, {}, 101, 30.0),
+        ({"rate": 0, "requests": 128}, {}, 101, None),
         ({"rate": 0, "requests": 128}, {"requests_per_s": None}, 101, None),
     ],
 )

@@ -66,15 +66,55 @@ def test_files_that_cannot_be_used(pair, tmp_path):
     one, two = str(pair / "one" / "self-signed.pem"), str(pair / "two" / "self-signed.pem")
     nothing = tmp_path / "nothing.pem"
     nothing.write_text("nothing\n")
+    binary, chain = tmp_path / "binary.der", tmp_path / "chain.pem"
+    subprocess.run(["openssl", "x509", "-in", one, "-outform", "DER", "-out", str(binary)], check=True)
+    chain.write_text(
+        (pair / "one" / "certificate.pem").read_text() + (pair / "two" / "certificate.pem").read_text()[:200]
+    )
     cases = [
+        (str(binary), one, 0, f"gateway_tls_certificate {binary} holds no certificate"),
+        (str(chain), one, 0, f"gateway_tls_certificate {chain} and gateway_tls_key {one} cannot be read to their end"),
         ("/no/such.pem", one, 0, "gateway_tls_certificate /no/such.pem is not there"),
         (one, "/no/such.pem", 0, "gateway_tls_key /no/such.pem is not there"),
         (str(nothing), one, 0, "holds no certificate"),
         (one, str(pair / "one" / "certificate.pem"), 0, "holds no private key"),
-        (one, two, 0, "does not belong to the certificate"),
+        (one, two, 0, f"gateway_tls_key {two} does not belong to gateway_tls_certificate {one}"),
         (one, one, 400 * 86400, "ended 3"),
     ]
     for certificate, key, later, words in cases:
         with pytest.raises(InputError) as error:
             _certificate.check_files(run, certificate, key, time.time() + later)
         assert words in str(error.value)
+
+
+def test_what_others_are_verified_with(pair, tmp_path):
+    _certificate.check_authority(str(pair / "one" / "certificate.pem"))
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    for path, words in [
+        (empty, f"gateway_upstream_ca {empty} holds no certificate; give a PEM file that begins with"),
+        (
+            "/no/such.pem",
+            "gateway_upstream_ca /no/such.pem cannot be read on this host .No such file or directory.; put",
+        ),
+    ]:
+        with pytest.raises(InputError, match=words):
+            _certificate.check_authority(str(path))
+
+
+def test_what_comes_from_the_controller_is_looked_at_too(pair):
+    one, two = ((pair / name / "self-signed.pem").read_text() for name in ("one", "two"))
+    paths = ("/home/me/chain.pem", "/home/me/key.pem")
+    assert _certificate.check_files(run, *paths, time.time(), (one, one)) == []
+    for texts, words in [
+        ((one, two), "gateway_tls_key /home/me/key.pem does not belong to gateway_tls_certificate /home/me/chain.pem"),
+        (("", one), "gateway_tls_certificate /home/me/chain.pem holds no certificate"),
+        (
+            ("0\udc82", one),
+            "gateway_tls_certificate /home/me/chain.pem holds no certificate",
+        ),  # read as text, but it is not
+        ((one, ""), "gateway_tls_key /home/me/key.pem holds no private key"),
+    ]:
+        for able in (run, None):  # a host without openssl
+            with pytest.raises(InputError, match=words):
+                _certificate.check_files(able, *paths, time.time(), texts)

@@ -15,6 +15,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http im
     EngineClient,
     NoAnswer,
     NotAnEngine,
+    OtherProtocol,
     Refused,
     address_of,
 )
@@ -179,3 +180,34 @@ def test_https(engine, tmp_path):
     assert EngineClient(address, verify=False).models() == ["tiny"]
     with pytest.raises(NoAnswer, match=r"(?i)certificate"):
         EngineClient(address).models()
+    engine.stop()
+    # nginx says in HTTP that it wants HTTPS
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def answer():
+            for _connection in range(2):
+                plain, _from = door.accept()
+                with plain:
+                    if plain.recv(1, socket.MSG_PEEK) == b"\x16":
+                        context.wrap_socket(plain, server_side=True).close()
+                    else:
+                        plain.recv(4096)
+                        plain.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        place = f"127.0.0.1:{door.getsockname()[1]}"
+        with pytest.raises(OtherProtocol, match=f"^{place} speaks HTTPS but is asked in HTTP$"):
+            EngineClient(f"http://{place}").models()
+        thread.join(10)
+
+
+def test_https_where_http_is_spoken(engine):
+    with pytest.raises(OtherProtocol, match=f"^127.0.0.1:{engine.start().port} speaks HTTP but is asked in HTTPS$"):
+        EngineClient(f"https://127.0.0.1:{engine.port}", verify=False).models()
+
+
+def test_a_400_alone_does_not_say_that_it_wants_tls(engine):
+    engine.models = (400, {"detail": "no"})
+    with pytest.raises(Refused, match="answered 400: no"):
+        client(engine.start()).models()

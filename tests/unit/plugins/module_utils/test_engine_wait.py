@@ -331,6 +331,16 @@ def test_a_gateway_has_no_health_and_no_cache(engine, systemd, clock):
     }
 
 
+def test_a_gateway_that_speaks_another_protocol_is_not_waited_for(engine, systemd, clock):
+    engine.start()
+    (out,) = wait([target(engine, unit="", gateway=True, scheme="https")], systemd, clock)
+    assert out.fatal and clock.naps == []
+    assert out.line() == (
+        f"gpu0: 127.0.0.1:{engine.port} speaks HTTP but is asked in HTTPS (set gateway_tls as the gateway has it, or "
+        "run the playbook site, which gives it to the gateway)"
+    )
+
+
 def test_cache_figures_from_the_journal_where_metrics_lack_them(engine, systemd, clock):
     engine.metrics = (200, 'vllm:cache_config_info{block_size="16",num_gpu_blocks="100"} 1.0\n')
     systemd.journals[UNIT, "aaaa"] = (

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 from ansible_collections.gpuserve.inference.plugins.module_utils import _files
-from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
+from ansible_collections.gpuserve.inference.plugins.module_utils._errors import GpuserveError, InputError
 from ansible_collections.gpuserve.inference.plugins.module_utils._files import (
     WantedFile,
     apply_files,
@@ -185,3 +186,30 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         _files.write_text(str(path), "new")
     assert [(one.name, one.read_text(encoding="utf-8")) for one in tmp_path.iterdir()] == [("record.json", "old")]
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [(errno.ENOSPC, "free some space on its file system"), (errno.EROFS, "mount its file system for writing")],
+)
+def test_of_several_files_all_are_written_or_none(tmp_path, me, monkeypatch, number, cure):
+    """Also told in one line that names the file, for whoever catches either kind of error."""
+    first, second, gone = tmp_path / "first", tmp_path / "second", tmp_path / "gone"
+    for path in (first, second, gone):
+        path.write_text("old")
+    wanted = [WantedFile(str(path), "new", **me) for path in (first, second)]
+    done = []
+
+    def full(_handle):
+        done.append(1)
+        if len(done) == 2:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(_files.os, "fsync", full)
+    line = f"{second} cannot be written ({os.strerror(number)}); {cure}, and run again"
+    with pytest.raises(GpuserveError) as info:
+        apply_files(wanted, [str(gone)])
+    assert str(info.value) == line and isinstance(info.value, OSError)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("first", "second", "gone"), "old"
+    )

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.gpuserve.inference.plugins.module_utils import _model_hub
+from ansible_collections.gpuserve.inference.plugins.module_utils import _model_fetch, _model_hub
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import ModelError
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_fetch import fetch_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._model_hub import HubModel, read_hub_model
@@ -135,3 +135,20 @@ def test_a_record_that_leads_out_of_its_directory_is_none(mirror, name):
     (directory / MANIFEST).write_text(json.dumps(record))
     with pytest.raises(ModelError, match="not in the mirror"):
         read_hub_model(wish(mirror))
+
+
+@pytest.mark.parametrize("place", [(), ("/models/x",)])
+def test_a_disk_that_is_full_while_it_copies(mirror, tmp_path, monkeypatch, place):
+    """A write does not say to which file."""
+    put(mirror)
+
+    def full(*_args):
+        raise OSError(28, "No space left on device", *place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_model_fetch, "copy_file", full)
+        with pytest.raises(ModelError) as info:
+            fetch_model(wish(mirror), str(tmp_path / "models"))
+    where = f"No space left on device{': /models/x' if place else ''}"
+    assert f"({where}); check the directories' owners and the free space, and run again" in str(info.value)
+    assert fetch_model(wish(mirror), str(tmp_path / "models")).changed

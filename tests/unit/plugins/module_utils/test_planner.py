@@ -377,7 +377,11 @@ REFUSED = [
     ({"gpu_memory_utilization": 1.1}, InputError, "gpu_memory_utilization 1.1 is out of range"),
     ({"gpu_memory_utilization": -0.5}, InputError, "out of range"),
     ({"gpu_memory_utilization": float("nan")}, InputError, "finite"),
-    ({"gpus": []}, PlanError, "no GPUs to plan for"),
+    (
+        {"gpus": []},
+        PlanError,
+        "no NVIDIA card was found on this host .gpus is empty., and device .vllm_device. is cuda",
+    ),
     ({"vllm_version": "0.25.0"}, InputError, "too old"),
     ({"single_endpoint": True, "replicas": 2}, InputError, "single_endpoint asks for one instance"),
     ({"single_endpoint": True, "topology": "data_parallel"}, InputError, "single_endpoint asks for one instance"),

@@ -65,6 +65,11 @@ GOOD = [
 LOCK = "# vLLM 0.32.0 for CUDA: Linux x86_64 and aarch64, CPython 3.11 to 3.14"
 CPU_LOCK = "# vLLM 0.32.0 for CPU: Linux x86_64, CPython 3.11"
 GOOD += [
+    (
+        "a model that is there needs no room",
+        {"disks": {"/models": {"free_bytes": 0, "measured_at": "/"}}, "models": {"/models/a@1": {"complaint": ""}}},
+        {"model_directory": "/models/a@1", "model_bytes": 15 * GIB},
+    ),
     ("python in the lock", {"python": {"version": "3.12.3"}}, {"lock_header": LOCK}),
     ("python of the operator's", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK, "python": "3.12"}),
     ("old python, engine there", {"python": {"version": "3.10.4"}}, {"lock_header": LOCK, "engine_missing": False}),
@@ -122,13 +127,31 @@ BAD = [
         "disk",
         {"disks": {"/opt/gpuserve": {"free_bytes": 2 * GIB, "measured_at": "/opt"}}},
         {},
-        "vLLM needs 12 GiB free below /opt/gpuserve, 2.0 GiB are",
+        "vLLM needs 12 GiB free below /opt/gpuserve, 2 GiB are; free some space or set vllm_prefix to a larger disk",
     ),
     (
         "no room for what engines compile",
         {"disks": {"/var/cache/gpuserve": {"free_bytes": GIB // 2, "measured_at": "/var"}}},
         {"engine_missing": False},
         "engines need 1 GiB free below /var/cache/gpuserve for what they compile, 0.5 GiB are; free some space at /var",
+    ),
+    (
+        "no room for the model",
+        {"disks": {"/models": {"free_bytes": 14 * GIB, "measured_at": "/data"}}},
+        {"model_directory": "/models/a@1", "model_bytes": 15 * GIB, "engine_missing": False},
+        "the model needs 15 GiB free below /models, 14 GiB are; free some space or set vllm_models_dir to a larger",
+    ),
+    (
+        "no room for the model beside the engine",
+        {"disks": {key: {"free_bytes": 20 * GIB, "measured_at": "/"} for key in ("/opt/gpuserve", "/models")}},
+        {"model_directory": "/models/a@1", "model_bytes": 15 * GIB},
+        "the model needs 15 GiB free below /models, 8 GiB are once the engine is there; free some space or set vllm_m",
+    ),
+    (
+        "no room for the settings",
+        {"disks": {"/etc/gpuserve": {"free_bytes": 5000, "measured_at": "/"}}},
+        {},
+        "the services' settings need 1 MiB free below /etc/gpuserve, 0 MiB are; free some space at /",
     ),
     (
         "model not readable",
