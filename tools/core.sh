@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # core.sh CORE PYTHON COPY: the collection in COPY under another release of ansible-core than the pinned one: sanity tests
 # of what Ansible loads, unit tests of modules, plugins and roles' specs, and the syntax of every playbook.
+# core.sh CORE PYTHON: only the environment for that is made.
 # core.sh CORE --python: the interpreter that would be used here, if any. core.sh CORE --needs: which would do.
 # The environments are kept in .cache/cores.
 set -euo pipefail
@@ -25,7 +26,6 @@ case $2 in
         ;;
 esac
 python=$2
-copy=$3
 
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 env=$ROOT/.cache/cores/$core-py$version
@@ -39,6 +39,8 @@ if [ "$(cat "$env/.stamp" 2>/dev/null)" != "$stamp" ]; then
     "$env/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -c "$env/constraints.txt" "${needs[@]}"
     echo "$stamp" >"$env/.stamp"
 fi
+[ $# -gt 2 ] || exit 0
+copy=$3
 export PATH=$env/bin:$PATH
 gate_home "$env/home"
 export HOME=$env/home ANSIBLE_HOME=$copy/home ANSIBLE_COLLECTIONS_PATH=$copy PIP_QUIET=1

@@ -7,6 +7,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# apt's locks do not wait for each other, and gates run side by side
+mkdir -p .cache
+exec 9>.cache/deps.lock
+flock 9
+
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("${@:2}"); } # COMMAND PACKAGE...
 

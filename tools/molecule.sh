@@ -2,16 +2,17 @@
 # molecule.sh [SCENARIO...]: runs molecule scenarios (without arguments all that are gates) and ends with one line that counts
 # them. MOLECULE_COMMAND=converge (or another) replaces the whole test sequence.
 # Named scenarios run one after another. All of them run in two lanes side by side: those with real engines in one; the
-# others in the other, with a machine, ports and downloads of its own, whose words follow when both are done. Those that
-# measure under load come last and alone. MOLECULE_LANES=1 puts all into one lane, MOLECULE_LANES=2 named ones into two.
+# others in the other, with a machine, ports and downloads of its own, whose words follow when both are done. The first lane
+# helps with what is left of them when its own are done. What measures real engines under load comes last and alone.
+# MOLECULE_LANES=1 puts all into one lane, MOLECULE_LANES=2 named ones into two.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 # name them to run them. faults takes a quarter of an hour, and what it does most is done to real engines in data_parallel
 # too; switch plays what the others play, on engines that it has started anyway
 ON_DEMAND='faults security tensor_parallel'
-LIGHT=' bad_input benchmark monitoring rolling supply ' # no engine, or the stand-in
-ALONE=' data_parallel fleet '                  # their load is a share of what the idle machine can carry
+LIGHT='fleet rolling bad_input supply monitoring benchmark' # no engine, or the stand-in; the longest first
+ALONE=' data_parallel fleet '                  # real engines whose load is what the idle machine can carry
 LANES_NEED_GIB=8                               # two real engines of 2.3 GiB, a small machine, and two Ansibles
 
 scenarios=("$@")
@@ -28,8 +29,9 @@ if [ ${#scenarios[@]} -eq 0 ]; then
         [[ " $ON_DEMAND " == *" $scenario "* ]] || scenarios+=("$scenario")
     done
 fi
-# without the stand-in, monitoring and rolling have real engines too
-[ -n "${GPUSERVE_TEST_STANDIN:-}" ] || LIGHT=' bad_input benchmark supply '
+# without the stand-in, these have real engines too
+[ -n "${GPUSERVE_TEST_STANDIN:-}" ] || LIGHT='fleet bad_input supply benchmark'
+[ "${FLEET_ENGINE:-}" != vllm ] || LIGHT=${LIGHT/fleet/}
 if [ "$lanes" = 2 ] && [ "$(awk '/^MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)" -lt "$LANES_NEED_GIB" ]; then
     echo "molecule: less than $LANES_NEED_GIB GiB of memory are free, so scenarios run one after another"
     lanes=1
@@ -47,6 +49,8 @@ lane() { # FILE SCENARIO...: a line for each in FILE
     local file=$1 scenario started
     shift
     for scenario in "$@"; do
+        # both lanes take from the second's scenarios, each once
+        [[ " ${second[*]} " != *" $scenario "* ]] || mkdir "$work/of.$scenario" 2>/dev/null || continue
         [ -e "molecule/$scenario/molecule.yml" ] || { echo "molecule: no scenario '$scenario' under molecule/"; echo "failed $scenario 0" >>"$file"; continue; }
         echo "-- $scenario"
         started=$SECONDS
@@ -63,10 +67,12 @@ lane() { # FILE SCENARIO...: a line for each in FILE
 first=() second=() last=()
 for scenario in "${scenarios[@]}"; do
     if [ "$lanes" != 2 ]; then first+=("$scenario")
-    elif [[ $LIGHT == *" $scenario "* ]]; then second+=("$scenario")
+    elif [[ " $LIGHT " == *" $scenario "* ]]; then second+=("$scenario")
     elif [[ $ALONE == *" $scenario "* ]]; then last+=("$scenario")
     else first+=("$scenario"); fi
 done
+# in the order of LIGHT
+[ ${#second[@]} -eq 0 ] || mapfile -t second < <(for scenario in $LIGHT; do [[ " ${second[*]} " != *" $scenario "* ]] || echo "$scenario"; done)
 touch "$work/first" "$work/second"
 beside=
 if [ ${#second[@]} -gt 0 ]; then
@@ -80,8 +86,9 @@ if [ ${#second[@]} -gt 0 ]; then
 fi
 lane "$work/first" "${first[@]}"
 if [ -n "$beside" ]; then
+    lane "$work/first" "${second[@]}"
     wait "$beside"
-    echo "-- the other lane: ${second[*]}"
+    echo "-- the other lane: $(awk '{ print $2 }' "$work/second" | xargs)"
     cat "$work/output"
 fi
 lane "$work/first" "${last[@]}"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # test.sh: all gates. Stops at the first that fails; the table at the end says where the time went.
 # sanity runs beside engine, build and the beginning of molecule, since none of them keeps two cores busy; its words follow
-# theirs. So does the root of molecule's machines, which is mostly downloaded.
+# theirs. What later gates download and install is made beside lint and unit, where a core is idle; where that fails, the
+# gate that needs it tries again and tells why.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -22,30 +23,40 @@ stage() { # STAGE
     judge "$1" "$rc" $((SECONDS - started))
 }
 
+made=() work=$(mktemp -d)
+trap 'kill "${made[@]}" 2>/dev/null; rm -rf "$work"' EXIT
+beside() { "$@" >"$work/words" 2>&1 </dev/null & made+=($!); }
+root() { tools/deps.sh machine && nice tests/machines/machine build; }
+cores() {
+    local core python
+    for core in 2.18 2.21; do
+        if python=$(tools/core.sh "$core" --python); then nice tools/core.sh "$core" "$python"; fi
+    done
+}
+
+[ "$(id -u)" -ne 0 ] || beside root
+beside cores
 stage lint
+[ -n "$failed" ] || beside nice tools/engine.sh --environment
 stage unit
 if [ -z "$failed" ]; then
-    beside=$(mktemp)
-    { tools/deps.sh machine && tests/machines/machine build; } >"$beside.root" 2>&1 & # molecule waits for it, and tells why
-    root=$!
+    wait "${made[@]}"
+    made=()
     (
         started=$SECONDS rc=0
-        run sanity >"$beside" 2>&1 || rc=$?
-        echo "$rc $((SECONDS - started))" >"$beside.rc"
+        run sanity >"$work/sanity" 2>&1 || rc=$?
+        echo "$rc $((SECONDS - started))" >"$work/sanity.rc"
     ) &
-    sanity=$!
-    trap 'kill "$sanity" "$root" 2>/dev/null; rm -f "$beside" "$beside.rc" "$beside.root"' EXIT
+    made=($!)
     stage engine
     stage build
-    wait "$root"
     stage molecule
     echo "== sanity (it ran beside engine, build and molecule)"
-    wait "$sanity"
-    cat "$beside"
-    read -r rc took <"$beside.rc" || { rc=1 took=0; }
+    wait "${made[0]}"
+    cat "$work/sanity"
+    read -r rc took <"$work/sanity.rc" || { rc=1 took=0; }
     judge sanity "$rc" "$took"
-    trap - EXIT
-    rm -f "$beside" "$beside.rc" "$beside.root"
+    made=()
 fi
 
 echo

@@ -2,7 +2,8 @@
 """Each bad input through the real playbooks: it must fail with one clear line and leave the host as it was.
 
 cases.py [WORD]: only the rows that hold WORD. A playbook runs once for all its rows: each is a host of the inventory
-with its own variables, and all these hosts are the same machine.
+with its own variables, and all these hosts are the same machine. Of the settings that a unit test goes through as well,
+a quarter is tried here (GPUSERVE_TEST_CASES=all: all of them).
 """
 
 from __future__ import annotations
@@ -108,11 +109,15 @@ def try_rows(playbook, rows, before="", after=""):
 
 def main():
     only = sys.argv[1] if len(sys.argv) > 1 else ""
+    told = [row for row in table.SETTINGS if row not in table.FEW and "{{" not in json.dumps(row[0])]
+    if only or os.environ.get("GPUSERVE_TEST_CASES") == "all":
+        told = []
+    left_out = [row for number, row in enumerate(told) if number % 4]
     passed = failed = 0
     runs = [(playbook, rows, "", "") for playbook, rows in table.PLAYBOOKS.items()]
     runs += [("site", [(settings, pattern)], before, after) for settings, pattern, before, after in table.PREPARED]
     for playbook, rows, before, after in runs:
-        chosen = [row for row in rows if only in f"{playbook} {json.dumps(row[0])}"]
+        chosen = [row for row in rows if row not in left_out and only in f"{playbook} {json.dumps(row[0])}"]
         if chosen:
             good, bad = try_rows(playbook, chosen, before, after)
             passed, failed = passed + good, failed + bad

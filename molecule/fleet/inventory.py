@@ -56,6 +56,7 @@ STANDIN = {
     "vllm_command": ["/usr/bin/python3", "/srv/standin/standin_engine.py"],
     "vllm_served_model_name": "assistant",
     "vllm_model_verify": "none",
+    "vllm_watch_interval": 12,  # a look costs an eighth of a second of CPU, and all servers share two cores
     "vllm_environment": {"STANDIN_SLOTS": "4", "STANDIN_TTFT_MS": "150", "STANDIN_TPOT_MS": "40"},
 }
 VLLM = {"vllm_rehearsal": True, "vllm_model": "/srv/models/tiny-llama", "vllm_served_model_name": "assistant"}
