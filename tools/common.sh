@@ -6,6 +6,8 @@ COLLECTION=$ROOT/.venv/collections/ansible_collections/gpuserve/inference
 export PATH=$ROOT/.venv/bin:$PATH
 export ANSIBLE_CONFIG=$ROOT/ansible.cfg
 export PYTHONDONTWRITEBYTECODE=1
+# releases of ansible-core that are promised beside the pinned one (tools/core.sh)
+CORES='2.18 2.21'
 
 # Every file of the project as it stands, committed or not; NUL-separated, for xargs -0 and tar --null.
 project_files() { # [PATTERN...]

@@ -14,7 +14,7 @@ export_collection "$copy"
 
 # the other releases beside this one: neither uses both cores all the time
 if [ $# -eq 0 ]; then
-    for core in 2.18 2.21; do
+    for core in $CORES; do
         export_collection "$copy/$core"
         if python=$(tools/core.sh "$core" --python); then
             check_beside "ansible-core $core, ${python##*/}" tools/core.sh "$core" "$python" "$copy/$core"

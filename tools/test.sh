@@ -29,7 +29,7 @@ beside() { "$@" >"$work/words" 2>&1 </dev/null & made+=($!); }
 root() { tools/deps.sh machine && nice tests/machines/machine build; }
 cores() {
     local core python
-    for core in 2.18 2.21; do
+    for core in $CORES; do
         if python=$(tools/core.sh "$core" --python); then nice tools/core.sh "$core" "$python"; fi
     done
 }

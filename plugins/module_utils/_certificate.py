@@ -96,6 +96,7 @@ def _check(run: Optional[Run], paths: tuple[str, str], names: tuple[str, str], n
             raise InputError(f"{name} cannot be read ({exc.strerror}); see its owner and permissions") from exc
         if not re.search(begin, text):  # openssl would take other formats too, nginx does not
             raise InputError(f"{name} holds no {what}")
+    strangers = f"{names[1]} does not belong to {names[0]}; give two that were made together"
     warnings = []
     if run is not None:
         found = read(run, paths[0], names[0])
@@ -103,7 +104,7 @@ def _check(run: Optional[Run], paths: tuple[str, str], names: tuple[str, str], n
         if code != 0:
             raise InputError(f"{names[1]} holds no {_PEM[1][1]}")
         if _public(out) != found.public_key:
-            raise InputError(f"{names[1]} does not belong to {names[0]}; give two that were made together")
+            raise InputError(strangers)
         left = found.days_left(now)
         if found.ends <= now:
             raise InputError(f"the certificate in {names[0]} ended {-left} days ago; renew it")
@@ -113,7 +114,7 @@ def _check(run: Optional[Run], paths: tuple[str, str], names: tuple[str, str], n
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*paths, password=str)
     except ssl.SSLError as exc:
         if exc.reason == "KEY_VALUES_MISMATCH":
-            raise InputError(f"{names[1]} does not belong to {names[0]}; give two that were made together") from exc
+            raise InputError(strangers) from exc
         if exc.library == "PEM" or "PEM lib" in str(exc):
             raise InputError(
                 f"{names[0]} and {names[1]} cannot be read to their end ({exc.reason or 'spoilt PEM'}); "

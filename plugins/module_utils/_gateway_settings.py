@@ -197,9 +197,9 @@ def affinity_key(values: Mapping[str, Any]) -> str:
 def affinity_short(values: Mapping[str, Any]) -> str:
     """Pattern of the lengths of bodies, in bytes, that do not go by their beginning; empty where there are none."""
     settings = Settings(values)
-    return (
-        numbers_below(int(settings.text("affinity_prompt_min_bytes"))) if settings.text("affinity") == "prompt" else ""
-    )
+    if settings.text("affinity") != "prompt":
+        return ""
+    return numbers_below(int(settings.text("affinity_prompt_min_bytes")))
 
 
 def numbers_below(limit: int) -> str:

@@ -125,7 +125,8 @@ class PlanRequest:
                 "one token a step"
             )
         graphs = whole(given.get("max_cudagraph_capture_size", 0), "max_cudagraph_capture_size", 0, 16384)
-        if graphs and flag(given.get("enforce_eager", False), "enforce_eager"):
+        eager = flag(given.get("enforce_eager", False), "enforce_eager")
+        if graphs and eager:
             raise InputError(
                 f"max_cudagraph_capture_size is {graphs}, but enforce_eager runs without CUDA graphs: leave one out"
             )
@@ -148,7 +149,7 @@ class PlanRequest:
             max_num_batched_tokens=batched,
             kv_cache_dtype=choice(given.get("kv_cache_dtype", "auto"), "kv_cache_dtype", KV_CACHE_DTYPES),
             kv_cache_sizing=sizing,
-            enforce_eager=flag(given.get("enforce_eager", False), "enforce_eager"),
+            enforce_eager=eager,
             max_cudagraph_capture_size=graphs,
             vllm_version=str(given.get("vllm_version", DEFAULT_VLLM_VERSION)),
             base_port=port(given.get("base_port", 8001), "base_port"),
