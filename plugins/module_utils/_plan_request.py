@@ -128,7 +128,8 @@ class PlanRequest:
         eager = flag(given.get("enforce_eager", False), "enforce_eager")
         if graphs and eager:
             raise InputError(
-                f"max_cudagraph_capture_size is {graphs}, but enforce_eager runs without CUDA graphs: leave one out"
+                f"max_cudagraph_capture_size is {graphs}, but enforce_eager runs without CUDA graphs: leave one out "
+                "(role variables vllm_max_cudagraph_capture_size and vllm_enforce_eager)"
             )
         return cls(
             model=model,
