@@ -84,6 +84,7 @@ VARIANTS = {
     "rare_gc": Variant("warm, with Python's garbage collector every 100,000 objects, not 700", site=RARE_GC),
     "threads": Variant("warm, pinned and forked, weights read by eight threads", words=THREADS, env=FORK, pinned=True),
     "fastest": Variant("threads and rare_gc", words=THREADS, env=FORK, pinned=True, site=RARE_GC),
+    "unforked": Variant("warm, with threads and rare_gc only", words=THREADS, site=RARE_GC),
     "graphs_1024": Variant("warm, with graphs of up to 1024 tokens", words=("--max-cudagraph-capture-size", "1024")),
     "graphs_2048": Variant("warm, with graphs of up to 2048 tokens", words=("--max-cudagraph-capture-size", "2048")),
     "plan": Variant("warm, with VLLM_ENABLE_STARTUP_PLAN (releases that have it)", env=PLAN),

@@ -69,6 +69,12 @@ def ask(port, method, path, key="", headers=None, body=None):
     return answer.status, dict(answer.getheaders()), text
 
 
+def served_by(*question):
+    """The replica that answered ``ask``'s question, as gateway_replica_header tells it, or the status of a refusal."""
+    status, said, _text = ask(*question)
+    return said.get("X-Served-By") if status == 200 else status
+
+
 def engine_routes(port):
     """What the engine serves, by its own description and by what it logged at its start."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)

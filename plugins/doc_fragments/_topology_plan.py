@@ -135,9 +135,11 @@ options:
       - Tokens of the largest engine step that gets a CUDA graph. V(0) takes the release's own, 512, or 1024 for gpt-oss
         and, from 0.28 on, for cards of compute capability 10. Larger ones make steps faster that take in a prompt
         beside running answers, and cost memory of the card and some seconds of each start.
+      - V(auto) takes 1024 where that was measured to pay, which is a dense model on a card of compute capability 9
+        (H100, H200), unless the KV cache would lose more than a twentieth or O(extra_args) shape the graphs.
       - Not passed on to the CPU engine.
-    type: int
-    default: 0
+    type: str
+    default: '0'
   vllm_version:
     description:
       - The vLLM release to plan for, from 0.26. A release newer than the planner knows is planned with a warning.

@@ -23,7 +23,12 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights i
     weight_margin,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import RELEASES, Release
-from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import MIB, Runtime, runtime_memory
+from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import (
+    MIB,
+    Runtime,
+    plain_decoder,
+    runtime_memory,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 # CUDA context, cuBLAS and NCCL come before vLLM's first snapshot: they live in the (1 - utilisation) slack. The context
@@ -126,7 +131,7 @@ def margin_percent(model: Model, release: Release) -> float:
     """How far the predicted KV tokens may be off, stated beside them. Measured rows were met within 0.7 %."""
     if not model.known_architecture:
         return 15.0
-    plain = not (model.experts or model.multimodal or any(g.kind in ("mamba", "mla") for g in kv_layout(model)))
+    plain = plain_decoder(model)
     if release.measured:
         return 1.0 if plain else 2.0
     return 3.0 if plain else 5.0

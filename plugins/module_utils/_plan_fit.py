@@ -22,6 +22,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._plan_speed imp
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_workload import Workload
 from ansible_collections.gpuserve.inference.plugins.module_utils._rank_weights import split_problem
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import GIB, Release, batch_tier
+from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import WIDER_GRAPHS, wider_graphs_pay
 from ansible_collections.gpuserve.inference.plugins.module_utils._types import Model
 
 # max_model_len auto: a shorter context than this (or than the model's own) serves no workload that is only named ...
@@ -30,6 +31,7 @@ SHORTEST_AUTO = 2048
 BAREST_AUTO = 256
 AUTO_STEP = 256  # auto rounds down to this, so that a few free megabytes more or less do not change the plan
 AUTO_LOSS = 128  # but gives up no more than one part in so many
+WIDER_GRAPHS_LOSS = 0.05  # of the KV cache, for 6 to 9 % more tokens each second (docs/measurements.md)
 
 
 def gib(size: float) -> str:
@@ -51,6 +53,7 @@ class GroupFit:
     problem: str = ""
     lowered_from: float = 0.0  # utilisation wanted, where less is free
     pinned_bytes: int = 0  # KV cache passed to vLLM as a number; 0: vLLM sizes it by the utilisation
+    max_cudagraph_capture_size: int = 0  # tokens, passed to vLLM; 0: the release's own
 
     @property
     def grade(self) -> int:
@@ -94,13 +97,25 @@ class Fitter:
         share = self.request.workload.per_instance(replicas)
         key = (group, share)
         if key not in self._known:
-            self._known[key] = self._fit(group, share)
+            own = self._fit(group, share, self.request.max_cudagraph_capture_size)
+            self._known[key] = self._wider(own, group, share) or own
         return self._known[key]
 
+    def _wider(self, own: GroupFit, group: tuple[Unit, ...], share: int) -> Optional[GroupFit]:
+        """The same with larger graphs, where those were measured to be faster and the cache hardly gets smaller."""
+        request = self.request
+        if not request.auto_graphs or request.enforce_eager or own.max_num_batched_tokens <= WIDER_GRAPHS:
+            return None
+        if not own.starts or not wider_graphs_pay(self.model, self.release, group[0].capability):
+            return None
+        wide = self._fit(group, share, WIDER_GRAPHS)
+        as_good = wide.grade == own.grade and wide.longest == own.longest and wide.lowered_from == own.lowered_from
+        return wide if as_good and wide.kv_bytes >= (1 - WIDER_GRAPHS_LOSS) * own.kv_bytes else None
+
     def _rank(
-        self, tp: int, cuda_total: int, utilization: float, seqs: int, batched: int, capability: str
+        self, tp: int, cuda_total: int, utilization: float, seqs: int, batched: int, capability: str, graphs: int
     ) -> RankMemory:
-        key = (tp, cuda_total, utilization, seqs, batched, capability)
+        key = (tp, cuda_total, utilization, seqs, batched, capability, graphs)
         if key not in self._ranks:
             flags = self.request.kv_flags
             kv = kv_plan(
@@ -124,14 +139,14 @@ class Fitter:
                 max_num_seqs=seqs,
                 max_num_batched_tokens=batched,
                 enforce_eager=self.request.enforce_eager,
-                max_cudagraph_capture_size=self.request.max_cudagraph_capture_size,
+                max_cudagraph_capture_size=graphs,
                 max_model_len=self.request.max_model_len,
                 compute_capability=capability,
                 kv=kv,
             )
         return self._ranks[key]
 
-    def _fit(self, group: tuple[Unit, ...], share: int) -> GroupFit:
+    def _fit(self, group: tuple[Unit, ...], share: int, graphs: int) -> GroupFit:
         request, release, tp = self.request, self.release, len(group)
         tier = batch_tier(release, min(u.nvml_total for u in group), group[0].name)
         seqs = request.max_num_seqs or min(tier.max_num_seqs, request.max_num_batched_tokens or tier.max_num_seqs)
@@ -139,20 +154,20 @@ class Fitter:
         wanted = request.gpu_memory_utilization or release.gpu_memory_utilization
         cuda_total = min(u.cuda_total for u in group)
         capability = group[0].capability
-        rank = self._rank(tp, cuda_total, wanted, seqs, batched, capability)
+        rank = self._rank(tp, cuda_total, wanted, seqs, batched, capability, graphs)
         if rank.kv.least_batch > batched and not request.max_num_batched_tokens:
             batched = rank.kv.least_batch
-            rank = self._rank(tp, cuda_total, wanted, seqs, batched, capability)
+            rank = self._rank(tp, cuda_total, wanted, seqs, batched, capability, graphs)
         nvlink = self.fabric.nvlink(group)
         highest = min(highest_utilization(u.cuda_total, u.free, tp, nvlink, rank.outside) for u in group)
         lowered = 0.0
         if highest < wanted:
-            rank, lowered = self._rank(tp, cuda_total, highest, seqs, batched, capability), wanted
+            rank, lowered = self._rank(tp, cuda_total, highest, seqs, batched, capability, graphs), wanted
         slack = int(max(highest - rank.utilization, 0.0) * cuda_total)
-        key = (tp, cuda_total, rank.utilization, seqs, batched, share, lowered, slack, capability)
+        key = (tp, cuda_total, rank.utilization, seqs, batched, share, lowered, slack, capability, graphs)
         if key not in self._alike:
             self._alike[key] = self._judge(group, rank, seqs, batched, share, lowered, slack)
-        return replace(self._alike[key], group=group)
+        return replace(self._alike[key], group=group, max_cudagraph_capture_size=graphs)
 
     def _judge(
         self,

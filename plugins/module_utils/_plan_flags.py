@@ -83,6 +83,8 @@ UNPLANNED_FLAGS = (
     "--mm-ipc-gpu-memory-gb",
 )
 
+# Flags with which the operator shapes the CUDA graphs.
+GRAPH_FLAGS = ("--compilation-config", "-cc", "--optimization-level", "-O", "--cudagraph-capture-sizes")
 
 # "--max-num-s" is read as --max-num-seqs; no flag of vLLM's own is the beginning of one of OWNED_FLAGS
 SHORTEST_ABBREVIATION = 4
@@ -115,6 +117,10 @@ def check_extra_args(args: Sequence[Any], sizing: str = "utilization") -> tuple[
         if flag in UNPLANNED_FLAGS:
             notes.append(f"extra_args: {flag} is not in the memory prediction: compare with what the engine logs")
     return tuple(words), tuple(notes)
+
+
+def shapes_graphs(words: Sequence[str]) -> bool:
+    return any(_flag_of(word) in GRAPH_FLAGS for word in words if word.startswith("-"))
 
 
 def _flag_of(word: str) -> str:

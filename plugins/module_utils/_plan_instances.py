@@ -102,8 +102,8 @@ def instances(
             args += ["--kv-cache-dtype", request.kv_cache_dtype]
         if request.enforce_eager:
             args.append("--enforce-eager")
-        if request.max_cudagraph_capture_size:
-            args += ["--max-cudagraph-capture-size", str(request.max_cudagraph_capture_size)]
+        if fit.max_cudagraph_capture_size:
+            args += ["--max-cudagraph-capture-size", str(fit.max_cudagraph_capture_size)]
         if len(group) > 1 and fabric.p2p_missing(group):
             args.append("--disable-custom-all-reduce")
         args += request.extra_args

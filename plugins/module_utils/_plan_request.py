@@ -17,7 +17,12 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._bench_choose i
     device_of,
 )
 from ansible_collections.gpuserve.inference.plugins.module_utils._errors import InputError
-from ansible_collections.gpuserve.inference.plugins.module_utils._plan_flags import KvFlags, check_extra_args, kv_flags
+from ansible_collections.gpuserve.inference.plugins.module_utils._plan_flags import (
+    KvFlags,
+    check_extra_args,
+    kv_flags,
+    shapes_graphs,
+)
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_inputs import checked_gpus, checked_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._plan_values import (
     choice,
@@ -65,7 +70,8 @@ class PlanRequest:
     kv_cache_dtype: str = "auto"
     kv_cache_sizing: str = "utilization"
     enforce_eager: bool = False
-    max_cudagraph_capture_size: int = 0  # tokens; 0: the release's own
+    max_cudagraph_capture_size: int = 0  # tokens; 0: the release's own ...
+    auto_graphs: bool = False  # ... or larger, where those were measured to be faster and cost little
     vllm_version: str = DEFAULT_VLLM_VERSION
     base_port: int = 8001
     reserved_ports: tuple[int, ...] = ()
@@ -124,7 +130,7 @@ class PlanRequest:
                 f"max_num_batched_tokens {batched} is below max_num_seqs {seqs}: every sequence needs at least "
                 "one token a step"
             )
-        graphs = whole(given.get("max_cudagraph_capture_size", 0), "max_cudagraph_capture_size", 0, 16384)
+        graphs, auto_graphs = _graphs(given.get("max_cudagraph_capture_size", 0))
         eager = flag(given.get("enforce_eager", False), "enforce_eager")
         if graphs and eager:
             raise InputError(
@@ -152,6 +158,7 @@ class PlanRequest:
             kv_cache_sizing=sizing,
             enforce_eager=eager,
             max_cudagraph_capture_size=graphs,
+            auto_graphs=auto_graphs and not shapes_graphs(extra),
             vllm_version=str(given.get("vllm_version", DEFAULT_VLLM_VERSION)),
             base_port=port(given.get("base_port", 8001), "base_port"),
             reserved_ports=tuple(
@@ -249,6 +256,16 @@ OPTIONS = (
 
 
 # ---------------------------------------------------------------- one value each
+
+
+def _graphs(value: Any) -> tuple[int, bool]:
+    """``max_cudagraph_capture_size`` in tokens, and whether the planner may raise it."""
+    if value == "auto":
+        return 0, True
+    try:
+        return whole(value, "max_cudagraph_capture_size", 0, 16384), False
+    except InputError as error:
+        raise InputError(f"{error}, or auto") from None
 
 
 def _max_model_len(value: Any, model: Model) -> int:

@@ -29,6 +29,7 @@ FIRST_RUNNER_SAMPLER = 14.55  # bytes a logit: float32 copies for top-k, top-p a
 SECOND_RUNNER_STATE = 4.125  # bytes a sequence and vocabulary entry held for good: counts, and a bit mask
 GRAPH_SIZES_MAX = 512  # the largest batch that is captured
 GRAPH_SIZES_WIDE, WIDE_GRAPHS = 1024, ("GptOssForCausalLM",)  # model_executor/models/config.py
+WIDER_GRAPHS = 1024  # what a dense model on an H200 was measured to gain from (docs/measurements.md)
 GRAPHS_UNSURE = 1.5  # the first runner's estimate was up to so much above the law's, with Mamba-1 and MLA
 MOE_COPIES = 6  # hidden-sized copies beside the experts' workspaces
 ENCODER_COPIES = 8  # activations of a vision tower, in rows of its own width: not measured
@@ -168,6 +169,18 @@ def graph_sizes(model: Model, seqs: int, tokens: int, wish: int = 0, wide: bool 
     top = min(wish or min(most, 2 * seqs), tokens)
     steps = {n for n in (1, 2, 4, *range(8, 256, 8), *range(256, top + 1, 16)) if n <= top}
     return tuple(sorted(steps | ({tokens} if tokens <= top else set())))
+
+
+def wider_graphs_pay(model: Model, release: Release, capability: str) -> bool:
+    """Was such a model measured with larger graphs on such a card, and has the release none of its own accord?"""
+    generation = capability.partition(".")[0]
+    own = model.architecture in WIDE_GRAPHS or int(generation or 0) in release.wide_graphs
+    return generation == "9" and not own and plain_decoder(model) and second_runner(model, release)
+
+
+def plain_decoder(model: Model) -> bool:
+    """Neither experts, nor other senses, nor states or latent vectors in place of keys and values."""
+    return not (model.experts or model.multimodal or any(g.kind in ("mamba", "mla") for g in kv_layout(model)))
 
 
 def graph_bytes(model: Model, tp: int, sizes: tuple[int, ...], second: bool) -> int:

@@ -134,7 +134,10 @@ RULES: dict[str, Rule] = {
     "vllm_gpu_memory_utilization": number(0.01, 1, "a number", "0 for the release's own default"),
     "vllm_max_num_seqs": number(1, 65536, also="0 for the release's own default"),
     "vllm_max_num_batched_tokens": number(1, 2**24, also="0 for the release's own default"),
-    "vllm_max_cudagraph_capture_size": number(1, 16384, also="0 for the release's own default"),
+    "vllm_max_cudagraph_capture_size": Rule(
+        lambda value: value == "auto" or (re.fullmatch(r"\d{1,5}", str(value)) is not None and int(value) <= 16384),
+        "auto, a whole number of tokens of 1 to 16384, or 0 for the release's own default",
+    ),
     "vllm_base_port": number(1024, 65535, "a port"),
     "vllm_extra_args": text(r"[^\0\r\n]+", "one word of the command line, without line breaks,", each=True),
     "vllm_environment": Rule(

@@ -350,7 +350,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "kv_cache_dtype": {"type": "str", "default": "auto"},
     "kv_cache_sizing": {"type": "str", "default": "utilization"},
     "enforce_eager": {"type": "bool", "default": False},
-    "max_cudagraph_capture_size": {"type": "int", "default": 0},
+    "max_cudagraph_capture_size": {"type": "str", "default": "0"},
     "vllm_version": {"type": "str", "default": "0.32.0"},
     "base_port": {"type": "int", "default": 8001},
     "reserved_ports": {"type": "list", "elements": "int", "default": []},

@@ -147,7 +147,7 @@ settings = st.fixed_dictionaries(
         "kv_cache_dtype": st.sampled_from(["auto", "fp8", "bfloat16"]),
         "kv_cache_sizing": st.sampled_from(["utilization", "pinned"]),
         "enforce_eager": st.booleans(),
-        "max_cudagraph_capture_size": st.sampled_from([0, 0, 64, 1024]),
+        "max_cudagraph_capture_size": st.sampled_from([0, 0, 64, 1024, "auto"]),
         "vllm_version": st.sampled_from(["0.26.0", "0.29.1", "0.32.0", "0.33.0", "0.40.0"]),
         "gpu_ids": st.sampled_from(["all", [0], [0, 1], ["GPU-0001"], ["MIG-0-0", "MIG-0-1"], "0,1"]),
         "own_pids": st.sampled_from([[], [4000, 4001]]),

@@ -211,6 +211,39 @@ def test_larger_graphs_are_asked_for_and_reckoned_with():
     assert taken > before
 
 
+@pytest.mark.parametrize(
+    ("card", "more", "passed"),
+    [
+        ("h100", {}, True),
+        ("h200", {}, True),
+        ("h200", {"topology": "tensor_parallel"}, True),
+        ("5090", {}, False),  # not measured there
+        ("h200", {"enforce_eager": True}, False),
+        ("h200", {"max_num_batched_tokens": 1024}, False),  # no step is larger
+        ("h200", {"extra_args": ["--cudagraph-capture-sizes", "1", "2"]}, False),
+        ("h200", {"extra_args": ["-O0"]}, False),
+        # too much of a small cache
+        ("h200", {"gpu_memory_utilization": 0.14, "max_model_len": 8192, "replicas": 2}, False),
+        ("h200", {"model": model("qwen3-30b-a3b")}, False),
+    ],
+)
+def test_auto_takes_larger_graphs_only_where_they_were_measured_to_pay(card, more, passed):
+    two = cards(card, card, compute_capability="12.0" if card == "5090" else "9.0")
+    made = plan(two, max_cudagraph_capture_size="auto", **more)
+    words = made["instances"][0]["args"]
+    assert ("--max-cudagraph-capture-size" in words) is passed
+    if passed:
+        assert words[words.index("--max-cudagraph-capture-size") + 1] == "1024"
+        own = plan(two, **more)
+        assert made["prediction"]["cuda_graph_bytes_per_gpu"] > own["prediction"]["cuda_graph_bytes_per_gpu"]
+        assert made["max_model_len"] == own["max_model_len"]
+
+
+def test_the_wish_of_graphs_says_what_is_allowed():
+    with pytest.raises(InputError, match="max_cudagraph_capture_size must be a whole number, got 'wide', or auto"):
+        plan(cards("5090"), max_cudagraph_capture_size="wide")
+
+
 def test_graphs_and_none_at_once_are_refused():
     with pytest.raises(InputError, match="max_cudagraph_capture_size is 1024, but enforce_eager"):
         plan(cards("5090"), max_cudagraph_capture_size=1024, enforce_eager=True)
