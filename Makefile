@@ -21,7 +21,7 @@ demo: venv ## boot a throwaway machine with two simulated GPUs, serve a tiny mod
 demo-clean: ## remove everything the demo made
 	@tools/demo.sh clean
 
-test: ## all gates: lint, unit, engine, build, sanity, molecule
+test: ## all gates: lint, unit, build, sanity, molecule
 	@tools/test.sh
 
 lint: venv-test ## style, types, docs, changelog, licences, shell scripts
@@ -30,7 +30,7 @@ lint: venv-test ## style, types, docs, changelog, licences, shell scripts
 unit: venv-test ## unit tests (ARGS='-k name' narrows them)
 	@tools/unit.sh $(ARGS)
 
-engine: venv-test ## the planner's KV cache against the real CPU engine (ENGINE_PYTHON=... an environment with vLLM)
+engine: venv-test ## the planner's KV cache against the real CPU engine, as in molecule's cpu_serving (ENGINE_PYTHON=... an environment with vLLM)
 	@tools/engine.sh
 
 sanity: venv-test ## ansible-test sanity and units, without containers; other releases of ansible-core where their Python is

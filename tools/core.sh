@@ -51,10 +51,15 @@ git init -q . && git add -A # ansible-test asks git for the files
 
 ansible-test sanity --test validate-modules --test action-plugin-docs --test runtime-metadata --test ignores \
     --python "$version" --color no
+# what the core says of each bad value is the same under every release
+refusals=tests/unit/plugins/action/test_bad_input.py
 PYTHONPATH=$copy python -m pytest -q -n 2 --dist loadfile tests/unit/plugins/modules tests/unit/plugins/action tests/unit/plugins/filter \
-    tests/unit/test_collection
+    tests/unit/test_collection --deselect "$refusals::test_model_info_refuses_each_in_one_line" \
+    --deselect "$refusals::test_topology_plan_refuses_each_in_one_line"
 printf '[gpu]\nexample ansible_connection=local\n' >"$copy/hosts.ini"
+books=()
 for book in playbooks/*.yml; do
     book=${book##*/}
-    ansible-playbook --inventory "$copy/hosts.ini" --syntax-check "gpuserve.inference.${book%.yml}"
+    books+=("gpuserve.inference.${book%.yml}")
 done
+ansible-playbook --inventory "$copy/hosts.ini" --syntax-check "${books[@]}"

@@ -2,7 +2,6 @@
 # engine.sh [MODEL...]: starts the real CPU engine on models of a few layers, and compares its KV cache with the planner's.
 # ENGINE_PYTHON names the interpreter of an environment with vLLM's CPU build; without it one is made from the role's
 # newest lock in .cache/engine (a minute or two, once), from the indexes that pip is configured to use.
-# engine.sh --environment: only that is made.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 mkdir -p "$ROOT/.cache/engine" "$ROOT/.cache/opt/cache/uv"
@@ -23,7 +22,6 @@ if [ -z "$python" ]; then
         { tail -n 20 "$ROOT/.cache/engine.log"; exit 1; }
     python=$home/bin/python
 fi
-[ "${1:-}" != --environment ] || exit 0
 PYTHONPATH=$ROOT/.venv/collections "$python" -W ignore tests/engine/kv_blocks.py "$@" 2>"$ROOT/.cache/engine.log" || {
     tail -n 20 "$ROOT/.cache/engine.log"
     exit 1

@@ -100,7 +100,8 @@ if [ ${#second[@]} -gt 0 ]; then
 fi
 lane "$work/first" "${first[@]}"
 if [ -n "$beside" ]; then
-    lane "$work/first" "${second[@]}"
+    # monitoring removes what is below /opt/gpuserve at its end, the engine of those that are still to come too
+    GPUSERVE_TEST_KEEP=$ROOT/.cache/help lane "$work/first" "${second[@]}"
     # only what it measures needs the idle machine
     [ -n "${MOLECULE_COMMAND:-}" ] || [ ${#last[@]} -eq 0 ] || set_up "${last[0]}"
     wait "$beside"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # test.sh: all gates. Stops at the first that fails; the table at the end says where the time went.
-# sanity runs beside engine, build and the beginning of molecule, since none of them keeps two cores busy; its words follow
-# theirs. What later gates download and install is made beside lint and unit, where a core is idle; where that fails, the
-# gate that needs it tries again and tells why.
+# sanity runs beside build and the beginning of molecule, since none of them keeps two cores busy; its words follow theirs.
+# What `make engine` does is done in molecule's cpu_serving, in the environment that the role installs there. What later
+# gates download and install is made beside lint and unit, where a core is idle; where that fails, the gate that needs it
+# tries again and tells why.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
-stages=(lint unit engine build sanity molecule)
+stages=(lint unit build sanity molecule)
 declare -A result
 failed=""
 run() { make --no-print-directory "$1" ARGS= SCENARIOS=; }
@@ -37,7 +38,6 @@ cores() {
 [ "$(id -u)" -ne 0 ] || beside root
 beside cores
 stage lint
-[ -n "$failed" ] || beside nice tools/engine.sh --environment
 stage unit
 if [ -z "$failed" ]; then
     wait "${made[@]}"
@@ -48,10 +48,9 @@ if [ -z "$failed" ]; then
         echo "$rc $((SECONDS - started))" >"$work/sanity.rc"
     ) &
     made=($!)
-    stage engine
     stage build
     stage molecule
-    echo "== sanity (it ran beside engine, build and molecule)"
+    echo "== sanity (it ran beside build and molecule)"
     wait "${made[0]}"
     cat "$work/sanity"
     read -r rc took <"$work/sanity.rc" || { rc=1 took=0; }

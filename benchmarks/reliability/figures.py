@@ -65,6 +65,11 @@ def judged(asked: list[Asked], started_at: float) -> Run:
     }
 
 
+async def going(args: argparse.Namespace, load: Load, seconds: float) -> None:
+    """Until as many requests ended as come in so many seconds at --rate."""
+    await after(load, max(5, round(seconds * args.rate)))
+
+
 async def after(load: Load, count: int) -> None:
     while sum(bool(one.outcome) for one in load.asked) < count:
         await asyncio.sleep(0.05)
@@ -139,7 +144,7 @@ async def stream(args: argparse.Namespace, host: Host, number: int) -> Run:
     beside = Load(settings(args, host, requests=0, rate=args.rate, seed=number))
     others = asyncio.create_task(beside.run())
     try:
-        await after(beside, 20)
+        await going(args, beside, 5)
         wanted = await longest(args.url, host.key) - PROMPT
         only = {"requests": 1, "concurrency": 1, "stream_share": 1.0, "leave_after": args.minutes * 60}
         long = Load(settings(args, host, **only, tokens=(wanted, wanted), seed=number))
@@ -165,7 +170,7 @@ async def roll(args: argparse.Namespace, host: Host, number: int) -> Run:
     pids = {name: one["main"] for name, one in host.replicas.items()}
     load = Load(settings(args, host, requests=0, rate=args.rate, seed=number))
     task = asyncio.create_task(load.run())
-    await after(load, 50)
+    await going(args, load, 12)
     words = [word.replace("{number}", f"{number}-{int(time.time())}") for word in shlex.split(args.roll_command)]
     process = await asyncio.create_subprocess_exec(
         *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -186,7 +191,7 @@ async def stall(args: argparse.Namespace, host: Host, number: int) -> Run:
     replica = host.replicas[name]
     load = Load(settings(args, host, requests=0, rate=args.rate, tokens=(8, 32), seed=number))
     task = asyncio.create_task(load.run())
-    await after(load, 20)
+    await going(args, load, 5)
     await host.run(f"kill -STOP {replica['core']}")
     stopped = time.time()
     out = await host.wait(lambda look: look["replicas"][name]["out"], 300, stopped)

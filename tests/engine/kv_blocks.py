@@ -80,6 +80,7 @@ def engine(directory: str, kv_bytes: int, length: int, batched: int) -> tuple[in
     """Blocks, tokens and concurrency as a real engine reports them."""
     from vllm import LLM
 
+    gc.freeze()
     llm = LLM(
         directory, skip_tokenizer_init=True, load_format="dummy", enforce_eager=True, max_model_len=length,
         max_num_seqs=8, max_num_batched_tokens=batched, kv_cache_memory_bytes=kv_bytes, disable_log_stats=True,
@@ -88,9 +89,8 @@ def engine(directory: str, kv_bytes: int, length: int, batched: int) -> tuple[in
     core = llm.llm_engine.engine_core.engine_core
     blocks = core.vllm_config.cache_config.num_gpu_blocks
     found = int(blocks), int(cache.kv_cache_size_tokens), float(cache.kv_cache_max_concurrency)
+    gc.freeze()  # or each of the ten collections of a shutdown walks all that vLLM imported
     core.shutdown()
-    del llm, core
-    gc.collect()
     return found
 
 
