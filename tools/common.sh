@@ -6,6 +6,7 @@ COLLECTION=$ROOT/.venv/collections/ansible_collections/gpuserve/inference
 export PATH=$ROOT/.venv/bin:$PATH
 export ANSIBLE_CONFIG=$ROOT/ansible.cfg
 export PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH=$ROOT/tools/rare_gc${PYTHONPATH:+:$PYTHONPATH}
 # releases of ansible-core that are promised beside the pinned one (tools/core.sh)
 CORES='2.18 2.21'
 

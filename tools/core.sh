@@ -53,7 +53,7 @@ ansible-test sanity --test validate-modules --test action-plugin-docs --test run
     --python "$version" --color no
 # what the core says of each bad value is the same under every release
 refusals=tests/unit/plugins/action/test_bad_input.py
-PYTHONPATH=$copy python -m pytest -q -n 2 --dist loadfile tests/unit/plugins/modules tests/unit/plugins/action tests/unit/plugins/filter \
+PYTHONPATH=$copy:$PYTHONPATH python -m pytest -q -n 2 --dist loadfile tests/unit/plugins/modules tests/unit/plugins/action tests/unit/plugins/filter \
     tests/unit/test_collection --deselect "$refusals::test_model_info_refuses_each_in_one_line" \
     --deselect "$refusals::test_topology_plan_refuses_each_in_one_line"
 printf '[gpu]\nexample ansible_connection=local\n' >"$copy/hosts.ini"

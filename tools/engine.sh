@@ -22,7 +22,7 @@ if [ -z "$python" ]; then
         { tail -n 20 "$ROOT/.cache/engine.log"; exit 1; }
     python=$home/bin/python
 fi
-PYTHONPATH=$ROOT/.venv/collections "$python" -W ignore tests/engine/kv_blocks.py "$@" 2>"$ROOT/.cache/engine.log" || {
+PYTHONPATH=$ROOT/.venv/collections:$PYTHONPATH "$python" -W ignore tests/engine/kv_blocks.py "$@" 2>"$ROOT/.cache/engine.log" || {
     tail -n 20 "$ROOT/.cache/engine.log"
     exit 1
 }

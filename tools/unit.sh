@@ -9,5 +9,5 @@ cd "$COLLECTION"
 # wait for a clock. A single test is not worth the workers.
 workers=(-n "$(($(nproc) + 1))" --dist loadfile)
 [ $# -eq 0 ] || workers=()
-PYTHONPATH=$ROOT/.venv/collections python -m pytest -q "${workers[@]}" "$@"
+PYTHONPATH=$ROOT/.venv/collections:$PYTHONPATH python -m pytest -q "${workers[@]}" "$@"
 echo "unit: passed in $SECONDS s"
