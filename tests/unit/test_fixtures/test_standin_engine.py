@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._engine_drain i
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_http import EngineClient, NoAnswer, Refused
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_log import root_cause
 from ansible_collections.gpuserve.inference.plugins.module_utils._engine_wait import Host, Patience, Target, wait_ready
+from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.plan_cases import cards, plan
 
 PROGRAM = Path(__file__).resolve().parents[2] / "fixtures" / "standin_engine" / "standin_engine.py"
 FAST = {"STANDIN_START_S": "0.1", "STANDIN_TTFT_MS": "20", "STANDIN_TPOT_MS": "5"}
@@ -231,3 +233,20 @@ def test_every_argument_that_is_planned_is_known(start: Callable[..., StandIn]) 
         " --enforce-eager --disable-custom-all-reduce"
     )
     start(*planned.split()).ready()
+
+
+@pytest.mark.parametrize(
+    ("card", "wishes"),
+    [
+        ("h200", {"max_cudagraph_capture_size": "auto", "kv_cache_sizing": "pinned", "kv_cache_dtype": "fp8"}),
+        ("5090", {"topology": "tensor_parallel", "enforce_eager": True, "trust_remote_code": True}),
+    ],
+)
+def test_it_knows_what_the_planner_passes(card: str, wishes: dict[str, Any]) -> None:
+    spec = importlib.util.spec_from_file_location("standin_engine", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    words = plan(cards(card, card), **wishes)["instances"][0]["args"]
+    assert program.Settings(["serve", "/srv/models/llama-3.1-8b", *words], {}).port == 8001
