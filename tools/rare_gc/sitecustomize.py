@@ -5,7 +5,7 @@
 """What every Python of the gates runs first (tools/common.sh): the collector of cycles looks less often.
 
 It took 14 % of what a play takes of the controller (1.79 against 1.54 s, medians of three), and 7 of 58 s of the unit
-tests of module_utils.
+tests of module_utils; of a start of the processor engine 3 of 21 s, where molecule's inventory asks for it.
 """
 
 import gc
