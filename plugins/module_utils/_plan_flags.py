@@ -53,9 +53,12 @@ OWNED_FLAGS = {
 }
 # Flags that size the KV cache: with kv_cache_sizing pinned the plan does that itself.
 SIZING_FLAGS = ("--kv-cache-memory-bytes", "--num-gpu-blocks-override")
+# Flags with which the operator shapes the CUDA graphs.
+GRAPH_FLAGS = ("--compilation-config", "-cc", "--optimization-level", "-O", "--cudagraph-capture-sizes")
 # Flags that are let through, but make the prediction a guess.
 UNPLANNED_FLAGS = (
     *SIZING_FLAGS,
+    *GRAPH_FLAGS,
     "--speculative-config",
     "-sc",
     "--enable-lora",
@@ -74,17 +77,9 @@ UNPLANNED_FLAGS = (
     "-pcp",
     "--enable-expert-parallel",
     "-ep",
-    "--compilation-config",
-    "-cc",
-    "--optimization-level",
-    "-O",
-    "--cudagraph-capture-sizes",
     "--limit-mm-per-prompt",
     "--mm-ipc-gpu-memory-gb",
 )
-
-# Flags with which the operator shapes the CUDA graphs.
-GRAPH_FLAGS = ("--compilation-config", "-cc", "--optimization-level", "-O", "--cudagraph-capture-sizes")
 
 # "--max-num-s" is read as --max-num-seqs; no flag of vLLM's own is the beginning of one of OWNED_FLAGS
 SHORTEST_ABBREVIATION = 4
