@@ -36,7 +36,7 @@ if [ "$(cat "$env/.stamp" 2>/dev/null)" != "$stamp" ]; then
     "$python" -m venv "$env"
     # each release of ansible-core has a resolvelib of its own
     grep -vE '^(ansible-core|resolvelib)==' "$ROOT/tests/constraints.txt" >"$env/constraints.txt"
-    "$env/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -c "$env/constraints.txt" "${needs[@]}"
+    tools/pip.sh "$env" -c "$env/constraints.txt" "${needs[@]}"
     echo "$stamp" >"$env/.stamp"
 fi
 [ $# -gt 2 ] || exit 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test.sh: all gates. Stops at the first that fails; the table at the end says where the time went.
-# sanity runs beside build and the beginning of molecule, since none of them keeps two cores busy; its words follow theirs.
+# build and sanity are nice and run beside molecule, for what it leaves of the cores; their words follow its own.
 # What `make engine` does is done in molecule's cpu_serving, in the environment that the role installs there. What later
 # gates download and install is made beside lint and unit, where a core is idle; where that fails, the gate that needs it
 # tries again and tells why.
@@ -10,7 +10,6 @@ set -uo pipefail
 stages=(lint unit build sanity molecule)
 declare -A result
 failed=""
-run() { make --no-print-directory "$1" ARGS= SCENARIOS=; }
 judge() { # STAGE RC SECONDS
     local verdict=passed
     [ "$2" -eq 0 ] || verdict=FAILED failed="${failed:-$1}"
@@ -20,7 +19,7 @@ stage() { # STAGE
     local started=$SECONDS rc=0
     [ -z "$failed" ] || return 0
     echo "== $1"
-    run "$1" || rc=$?
+    make --no-print-directory "$1" ARGS= SCENARIOS= || rc=$?
     judge "$1" "$rc" $((SECONDS - started))
 }
 
@@ -43,18 +42,23 @@ if [ -z "$failed" ]; then
     wait "${made[@]}"
     made=()
     (
-        started=$SECONDS rc=0
-        run sanity >"$work/sanity" 2>&1 || rc=$?
-        echo "$rc $((SECONDS - started))" >"$work/sanity.rc"
+        for stage in build sanity; do
+            started=$SECONDS rc=0
+            nice make --no-print-directory "$stage" ARGS= >"$work/$stage" 2>&1 || rc=$?
+            echo "$rc $((SECONDS - started))" >"$work/$stage.rc"
+            [ "$rc" -eq 0 ] || break
+        done
     ) &
     made=($!)
-    stage build
     stage molecule
-    echo "== sanity (it ran beside build and molecule)"
     wait "${made[0]}"
-    cat "$work/sanity"
-    read -r rc took <"$work/sanity.rc" || { rc=1 took=0; }
-    judge sanity "$rc" "$took"
+    for stage in build sanity; do
+        [ -e "$work/$stage" ] || break
+        echo "== $stage (it ran beside molecule)"
+        cat "$work/$stage"
+        read -r rc took <"$work/$stage.rc" || { rc=1 took=0; }
+        judge "$stage" "$rc" "$took"
+    done
     made=()
 fi
 

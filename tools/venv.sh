@@ -37,9 +37,13 @@ rm -f .venv/.stamp-*
 echo ".venv: installing the pinned packages ($level)"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# shellcheck disable=SC2046 # one -r a file
-if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input -c tests/constraints.txt \
-    $(printf -- '-r %s ' "${requirements[@]}") >"$log" 2>&1; then
+install() {
+    # the pinned uv, which installs the rest
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c tests/constraints.txt uv || return 1
+    # shellcheck disable=SC2046 # one -r a file
+    tools/pip.sh .venv -c tests/constraints.txt $(printf -- '-r %s ' "${requirements[@]}")
+}
+if ! install >"$log" 2>&1; then
     tail -n 15 "$log" >&2
     echo "venv: pip could not install the pinned packages (its last words are above); is a package index reachable? See: pip config list" >&2
     exit 1

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Gives a machine the host's way to packages: mirror, name resolution, local certificate authorities, proxies and the
-# package indexes of pip (uv gets the same ones). Sourced by `machine`; nothing here is specific to one host.
+# package indexes of pip (uv gets the same ones). Sourced by `machine` and tools/pip.sh; nothing here is specific to one host.
 
 CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
 
@@ -26,9 +26,14 @@ write_apt_sources() { # ROOT MIRROR SUITE
   apt-config dump 2>/dev/null | grep -E '^Acquire::https?::[A-Za-z:.-]+ "..*";' >"$1/etc/apt/apt.conf.d/91host" || true
 }
 
+# asked once: pip takes a third of a second, and a boot wants six values
+read_pip_settings() { # PYTHON
+  PIP_SETTINGS=$("$1" -m pip config list 2>/dev/null || true)
+}
+
 # What pip is configured to use on this host, one value a line: pip_values find-links
 pip_values() { # OPTION
-  { python3 -m pip config list 2>/dev/null || true; } | sed -n "s/^[^=]*\.$1=//p" | tr -d "'\"" | sed 's/\\n/ /g' | tr ' ' '\n' |
+  sed -n "s/^[^=]*\.$1=//p" <<<"$PIP_SETTINGS" | tr -d "'\"" | sed 's/\\n/ /g' | tr ' ' '\n' |
     awk 'NF && !seen[$0]++'
 }
 
