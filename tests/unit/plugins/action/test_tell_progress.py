@@ -120,7 +120,10 @@ def test_a_module_that_fails_ends_the_telling(shown):
     plugin._execute_module = execute
     with pytest.raises(RuntimeError):
         plugin.run(None, HOST)
-    assert not any("Thread" in thread.name and "run" in thread.name for thread in threading.enumerate())
+    tellers = [thread for thread in threading.enumerate() if "Thread" in thread.name and "run" in thread.name]
+    for teller in tellers:  # the plugin itself waits no longer than FIRST, which is short here
+        teller.join(timeout=30)
+    assert not any(teller.is_alive() for teller in tellers)
 
 
 def test_lines_get_rarer():
