@@ -24,7 +24,7 @@ stage() { # STAGE
 }
 
 gently() { # COMMAND...: in a session of its own, since kernels that group processes by session have priorities for those only
-    setsid sh -c '{ echo 10 >/proc/self/autogroup; } 2>/dev/null; exec nice "$@"' gently "$@" &
+    setsid sh -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 19 "$@"' gently "$@" &
     # shellcheck disable=SC2064 # this child
     trap "kill -- -$! 2>/dev/null" TERM
     wait "$!"

@@ -237,7 +237,7 @@ async def event(
             if off and not running.done():
                 say(f"{off} is switched off")
                 switched_off = round(time.time() - zero, 1)
-                await output(str(MACHINE), "destroy", off)
+                await output(str(MACHINE), "destroy", "--halt", off)
             playbook = await running
             ended = under.load.now()
             say(f"rolling_update ended with {playbook.code} after {playbook.seconds} s")

@@ -43,7 +43,7 @@ def first_key(path="/etc/gpuserve/gateway/clients"):
 
 def stream(base, model, key):
     """Tokens must arrive one by one: the number of pieces, and how long after the first the last came."""
-    body = {"model": model, "prompt": "Count", "max_tokens": 1000, "stream": True, "ignore_eos": True, "temperature": 0}
+    body = {"model": model, "prompt": "Count", "max_tokens": 500, "stream": True, "ignore_eos": True, "temperature": 0}
     answer = request(base, "POST", "/v1/completions", body, key)
     times, done = [], False
     for line in answer:
