@@ -79,9 +79,8 @@ def runtime_memory(
     encoder = (
         encoder_bytes(model, max_num_batched_tokens) if not second or release.second_runner_profiles_encoder else 0
     )
-    sizes = graph_sizes(
-        model, max_num_seqs, max_num_batched_tokens, max_cudagraph_capture_size, generation in release.wide_graphs
-    )
+    wide = wide_graphs(model, release, generation)
+    sizes = graph_sizes(max_num_seqs, max_num_batched_tokens, max_cudagraph_capture_size, wide)
     graphs = 0 if enforce_eager else graph_bytes(model, tp, sizes, second)
     return Runtime(
         activations=max(
@@ -160,22 +159,25 @@ def persistent_bytes(model: Model, seqs: int, tokens: int, max_model_len: int, s
     return tokens * model.width * model.element_bytes + table
 
 
-def graph_sizes(model: Model, seqs: int, tokens: int, wish: int = 0, wide: bool = False) -> tuple[int, ...]:
+def wide_graphs(model: Model, release: Release, generation: int) -> bool:
+    """Does the release capture up to 1024 tokens of its own accord, for this model or on such a card?"""
+    return model.architecture in WIDE_GRAPHS or generation in release.wide_graphs
+
+
+def graph_sizes(seqs: int, tokens: int, wish: int = 0, wide: bool = False) -> tuple[int, ...]:
     """Batch sizes that are captured (``config/vllm.py``): 1, 2, 4, by 8 to 256, by 16 beyond, and a whole batch.
 
-    ``wish`` is ``--max-cudagraph-capture-size``, 0 where it is not given; ``wide``: the card is one with 1024.
+    ``wish`` is ``--max-cudagraph-capture-size``, 0 where it is not given; ``wide`` is what ``wide_graphs`` says.
     """
-    most = GRAPH_SIZES_WIDE if wide or model.architecture in WIDE_GRAPHS else GRAPH_SIZES_MAX
-    top = min(wish or min(most, 2 * seqs), tokens)
+    top = min(wish or min(GRAPH_SIZES_WIDE if wide else GRAPH_SIZES_MAX, 2 * seqs), tokens)
     steps = {n for n in (1, 2, 4, *range(8, 256, 8), *range(256, top + 1, 16)) if n <= top}
     return tuple(sorted(steps | ({tokens} if tokens <= top else set())))
 
 
 def wider_graphs_pay(model: Model, release: Release, capability: str) -> bool:
     """Was such a model measured with larger graphs on such a card, and has the release none of its own accord?"""
-    generation = capability.partition(".")[0]
-    own = model.architecture in WIDE_GRAPHS or int(generation or 0) in release.wide_graphs
-    return generation == "9" and not own and plain_decoder(model) and second_runner(model, release)
+    measured = capability.partition(".")[0] == "9" and plain_decoder(model) and second_runner(model, release)
+    return measured and not wide_graphs(model, release, 9)
 
 
 def plain_decoder(model: Model) -> bool:

@@ -143,7 +143,7 @@ def test_eager_needs_no_graphs_and_pooling_no_sampler():
     ],
 )
 def test_sizes_that_get_a_graph(given, count, largest):
-    sizes = graph_sizes(make(), *given)
+    sizes = graph_sizes(*given)
     assert (len(sizes), sizes[-1]) == (count, largest)
 
 

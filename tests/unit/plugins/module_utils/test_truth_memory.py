@@ -14,7 +14,11 @@ from ansible_collections.gpuserve.inference.plugins.module_utils._kv_cache impor
 from ansible_collections.gpuserve.inference.plugins.module_utils._memory import rank_memory
 from ansible_collections.gpuserve.inference.plugins.module_utils._model import read_model
 from ansible_collections.gpuserve.inference.plugins.module_utils._releases import RELEASES
-from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import graph_sizes, second_runner
+from ansible_collections.gpuserve.inference.plugins.module_utils._runtime_memory import (
+    graph_sizes,
+    second_runner,
+    wide_graphs,
+)
 from ansible_collections.gpuserve.inference.tests.unit.plugins.module_utils.truth_rows import (
     memory_rows,
     memory_truth,
@@ -84,7 +88,7 @@ def test_the_model_runner_and_its_graphs(row, planned):
     model, _rank = planned[row["id"]]
     assert ("v2" if second_runner(model, R26) else "v1") == row["runner"]
     if not row["args"].get("enforce_eager"):
-        sizes = graph_sizes(model, row["max_num_seqs"], row["max_num_batched_tokens"])
+        sizes = graph_sizes(row["max_num_seqs"], row["max_num_batched_tokens"], wide=wide_graphs(model, R26, 9))
         assert [len(sizes), sizes[-1]] == row["graphs"][1:]
 
 
