@@ -24,4 +24,4 @@ given UV_KEYRING_PROVIDER "$(pip_values keyring-provider | grep -x 'subprocess\|
 
 uv=$here/../.venv/bin/uv
 if [ -x "$uv" ] && "$uv" --quiet pip install --compile-bytecode --python "$env/bin/python" "$@"; then exit 0; fi
-exec "$env/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@"
+exec "$env/bin/python" -m pip install --disable-pip-version-check --no-input "$@"

@@ -39,7 +39,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 install() {
     # the pinned uv, which installs the rest
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c tests/constraints.txt uv || return 1
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input -c tests/constraints.txt uv || return 1
     # shellcheck disable=SC2046 # one -r a file
     tools/pip.sh .venv -c tests/constraints.txt $(printf -- '-r %s ' "${requirements[@]}")
 }
