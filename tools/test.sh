@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test.sh: all gates. Stops at the first that fails; the table at the end says where the time went.
-# build and sanity run beside molecule, for what it leaves of the cores; their words follow its own.
+# build and sanity run beside molecule, for what it leaves of the cores; their words and verdicts follow its own.
 # What `make engine` does is done in molecule's cpu_serving, in the environment that the role installs there. What later
 # gates download and install is made beside lint and unit, where a core is idle; where that fails, the gate that needs it
 # tries again and tells why.
