@@ -42,6 +42,7 @@ cores() {
 }
 
 [ "$(id -u)" -ne 0 ] || beside root
+tools/venv.sh test || exit 1 # its uv makes the others
 beside cores
 stage lint
 stage unit
